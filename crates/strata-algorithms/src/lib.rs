@@ -1,0 +1,13 @@
+//! The built-in algorithms: one file an algorithm, one line in the list.
+//!
+//! An algorithm follows the container contract: it reads a prepared `/opt/ml`
+//! ([`Job`]), writes its model there, and says what went wrong in words a
+//! person can act on. Its [`Card`] is the single source of its names,
+//! hyperparameters, channels and metrics.
+
+mod algorithm;
+pub mod card;
+pub mod reader;
+
+pub use algorithm::{Algorithm, Job, TrainError};
+pub use card::Card;

@@ -1,0 +1,104 @@
+//! How an operation is written and listed.
+//!
+//! ```ignore
+//! /// Starts a training job and returns at once.
+//! pub async fn create(cx: Cx, req: CreateTrainingJob) -> Answer { ... }
+//!
+//! Operations::new("sagemaker", platform)
+//!     .real("CreateTrainingJob", training_job::create)
+//!     .refused("CreateAutoMLJob", "train with a built-in algorithm instead")
+//! ```
+
+use std::future::Future;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use strata_platform::Platform;
+use strata_wire::{Call, Fault, Handler, Label, Reply, Service};
+
+/// What an operation may reach: the platform, and the call with its whole document.
+#[derive(Clone)]
+pub struct Cx {
+    pub platform: Arc<Platform>,
+    pub call: Arc<Call>,
+}
+
+/// What an operation returns: a document (or a document with a payload), or a fault.
+pub type Answer = Result<Reply, Fault>;
+
+/// The list of a service's operations, each with its label in the fidelity ledger.
+pub struct Operations {
+    platform: Arc<Platform>,
+    service: Service,
+}
+
+impl Operations {
+    pub fn new(service: &'static str, platform: &Arc<Platform>) -> Self {
+        Self { platform: platform.clone(), service: Service::new(service) }
+    }
+
+    /// An operation that does what AWS documents.
+    pub fn real<Req, Fut>(self, name: &'static str, run: fn(Cx, Req) -> Fut) -> Self
+    where
+        Req: DeserializeOwned + Send + 'static,
+        Fut: Future<Output = Answer> + Send + 'static,
+    {
+        self.listed(name, Label::Real, run)
+    }
+
+    /// An operation that does it, but for what `lacks` says (one sentence).
+    pub fn partial<Req, Fut>(self, name: &'static str, lacks: &str, run: fn(Cx, Req) -> Fut) -> Self
+    where
+        Req: DeserializeOwned + Send + 'static,
+        Fut: Future<Output = Answer> + Send + 'static,
+    {
+        self.listed(name, Label::Partial(lacks.into()), run)
+    }
+
+    /// An operation that is not done here; the sentence names what to do instead. Operations
+    /// that are not listed at all are refused with a general sentence.
+    pub fn refused(mut self, name: &'static str, instead: &str) -> Self {
+        self.service.insert(name, Label::Refused(instead.into()), None);
+        self
+    }
+
+    pub fn build(self) -> Service {
+        self.service
+    }
+
+    fn listed<Req, Fut>(mut self, name: &'static str, label: Label, run: fn(Cx, Req) -> Fut) -> Self
+    where
+        Req: DeserializeOwned + Send + 'static,
+        Fut: Future<Output = Answer> + Send + 'static,
+    {
+        let platform = self.platform.clone();
+        let handler: Handler = Arc::new(move |call: Call| {
+            let platform = platform.clone();
+            Box::pin(async move {
+                let request = Req::deserialize(&call.document)
+                    .map_err(|cause| Fault::new(400, "SerializationException", cause.to_string()))?;
+                run(Cx { platform, call: Arc::new(call) }, request).await
+            })
+        });
+        self.service.insert(name, label, Some(handler));
+        self
+    }
+}
+
+/// Refuses members that would change the result but are not honoured: `(member, sentence)`.
+/// Absent, null, `false` and empty members pass, since they ask for nothing.
+pub fn refuse_members(document: &Value, members: &[(&str, &str)]) -> Result<(), Fault> {
+    for (member, sentence) in members {
+        let asked = match document.get(member) {
+            None | Some(Value::Null | Value::Bool(false)) => false,
+            Some(Value::Array(items)) => !items.is_empty(),
+            Some(Value::Object(map)) => !map.is_empty(),
+            Some(_) => true,
+        };
+        if asked {
+            return Err(Fault::validation(format!("{member} is not honoured by this cloud: {sentence}")));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,1 @@
+//! Where programs run: here, as supervised child processes.

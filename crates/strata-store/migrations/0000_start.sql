@@ -1,0 +1,1 @@
+-- One file a subject; a number is never used twice and a landed file never changes.

@@ -1,0 +1,5 @@
+//! State on disk: metadata, logs and metrics in SQLite; objects in files.
+
+mod database;
+
+pub use database::{Database, DatabaseError};
