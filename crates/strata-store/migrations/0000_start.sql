@@ -1,1 +1,0 @@
--- One file a subject; a number is never used twice and a landed file never changes.
