@@ -1,6 +1,8 @@
 //! What an algorithm says of itself: names, hyperparameters, channels, metrics.
 //! Validation, tuning ranges, CLI help and the reference page come from it.
 
+use std::collections::BTreeMap;
+
 /// The single source of an algorithm's contract.
 #[derive(Debug)]
 pub struct Card {
@@ -13,6 +15,22 @@ pub struct Card {
     pub hyperparameters: &'static [Hyperparameter],
     pub channels: &'static [ChannelCard],
     pub metrics: &'static [Metric],
+}
+
+impl Card {
+    /// What is wrong with these hyperparameters, one sentence a problem; empty when all is well.
+    pub fn problems(&self, given: &BTreeMap<String, String>) -> Vec<String> {
+        let missing = self
+            .hyperparameters
+            .iter()
+            .filter(|known| known.required && !given.contains_key(known.name))
+            .map(|known| format!("hyperparameter {} is required", known.name));
+        let unknown = given
+            .keys()
+            .filter(|name| !self.hyperparameters.iter().any(|known| known.name == name.as_str()))
+            .map(|name| format!("hyperparameter {name} is not one of {}", self.name));
+        missing.chain(unknown).collect()
+    }
 }
 
 #[derive(Debug)]

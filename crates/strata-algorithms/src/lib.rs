@@ -7,7 +7,9 @@
 
 mod algorithm;
 pub mod card;
+mod list;
 pub mod reader;
 
 pub use algorithm::{Algorithm, Job, TrainError};
 pub use card::Card;
+pub use list::{ALGORITHMS, find};

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod endpoints;
+pub mod images;
 pub mod models;
 pub mod tags;
 pub mod training;
