@@ -1,5 +1,9 @@
 //! State on disk: metadata, logs and metrics in SQLite; objects in files.
 
 mod database;
+mod logs;
+mod metrics;
 
 pub use database::{Database, DatabaseError};
+pub use logs::{GROUP_BYTES, SqliteLogs};
+pub use metrics::{SERIES_BYTES, SqliteMetrics};
