@@ -1,5 +1,9 @@
 //! State on disk: metadata, logs and metrics in SQLite; objects in files.
 
 mod database;
+mod objects;
 
 pub use database::{Database, DatabaseError};
+#[cfg(any(test, feature = "exam"))]
+pub use objects::exam::exam as objects_exam;
+pub use objects::Blobs;
