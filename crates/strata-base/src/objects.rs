@@ -324,7 +324,8 @@ pub trait Multipart: Objects {
 
     async fn parts(&self, bucket: &str, key: &str, upload: &str) -> Result<Vec<PartInfo>, ObjectError>;
 
-    /// `parts`: ascending. `expected`: the checksum of the finished object, where the caller says it.
+    /// `parts`: ascending. `expected`: the checksum of the finished object, where the caller says
+    /// it. Completing once more, with the object still there, answers as the first time.
     async fn complete_upload(
         &self,
         bucket: &str,

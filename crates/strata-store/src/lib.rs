@@ -4,6 +4,6 @@ mod database;
 mod objects;
 
 pub use database::{Database, DatabaseError};
+pub use objects::Blobs;
 #[cfg(any(test, feature = "exam"))]
 pub use objects::exam::exam as objects_exam;
-pub use objects::Blobs;

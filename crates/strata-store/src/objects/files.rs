@@ -216,7 +216,13 @@ impl Files {
             skip -= piece.size;
             true
         }) {}
-        let reader = Reader { files: self.clone(), pieces: pieces.collect::<Vec<_>>().into_iter(), file: None, skip, left: length };
+        let reader = Reader {
+            files: self.clone(),
+            pieces: pieces.collect::<Vec<_>>().into_iter(),
+            file: None,
+            skip,
+            left: length,
+        };
         let first = spawn_read(reader);
         // One chunk is read ahead while the one before it travels.
         futures::stream::try_unfold((first, hold), |(next, hold)| async move {
@@ -398,7 +404,10 @@ impl Reader {
     fn open_next(&mut self) -> io::Result<(File, u64)> {
         loop {
             let Some(piece) = self.pieces.next() else {
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "object is shorter than the index says"));
+                return Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    "object is shorter than the index says",
+                ));
             };
             let skip = std::mem::take(&mut self.skip);
             if piece.size == skip {

@@ -1,8 +1,8 @@
 //! Listing keys in the order of their bytes, in pages, grouped by a delimiter.
 
-use strata_base::objects::{ListObjects, ListUploads, Listing, UploadInfo, UploadListing};
 use sqlx::{Row, SqliteConnection};
 use strata_base::Timestamp;
+use strata_base::objects::{ListObjects, ListUploads, Listing, UploadInfo, UploadListing};
 
 use super::index::{Result, bucket_id, failed, key_of, listed};
 

@@ -102,11 +102,7 @@ impl Multipart for Blobs {
         .await
     }
 
-    async fn delete_all(
-        &self,
-        bucket: &str,
-        objects: &[DeleteObject],
-    ) -> Result<Vec<Result<()>>> {
+    async fn delete_all(&self, bucket: &str, objects: &[DeleteObject]) -> Result<Vec<Result<()>>> {
         let (bucket, objects) = (bucket.to_string(), objects.to_vec());
         self.change(move |mut change| async move {
             let id = index::bucket_id(&mut change.tx, &bucket).await?;
@@ -231,7 +227,13 @@ impl Multipart for Blobs {
         let (bucket, key, upload) = (bucket.to_string(), key.to_string(), upload.to_string());
         let claims = parts.to_vec();
         self.change(move |mut change| async move {
-            let (started, attributes) = find_upload(&mut change.tx, &bucket, &key, &upload).await?;
+            let (started, attributes) = match find_upload(&mut change.tx, &bucket, &key, &upload).await {
+                Err(ObjectError::NoUpload(upload)) => {
+                    let info = completed(&mut change.tx, &bucket, &key, &claims).await?;
+                    return Ok((info.ok_or(ObjectError::NoUpload(upload))?, change));
+                }
+                found => found?,
+            };
             let stored = stored_parts(&mut change.tx, &upload).await?;
             change.freed.extend(stored.iter().map(|(_, piece)| piece.blob));
             let new = assemble(claims, stored, &started, attributes)?;
@@ -263,6 +265,22 @@ impl Multipart for Blobs {
     async fn uploads(&self, query: &ListUploads) -> Result<UploadListing> {
         let mut db = self.0.database.read.acquire().await.map_err(failed)?;
         list::uploads(&mut db, query).await
+    }
+}
+
+/// The object, if it is what the claimed parts made: the caller asks again because the answer
+/// to its first request was lost.
+async fn completed(
+    db: &mut SqliteConnection,
+    bucket: &str,
+    key: &str,
+    claims: &[PartClaim],
+) -> Result<Option<ObjectInfo>> {
+    let made = multipart_etag(claims.iter().map(|claim| claim.etag.as_str()));
+    match index::find(db, bucket, key).await {
+        Ok(found) if Some(&found.info.etag) == made.as_ref() => Ok(Some(found.info)),
+        Ok(_) | Err(ObjectError::NoObject { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -305,7 +323,12 @@ fn assemble(
     Ok(new)
 }
 
-async fn delete(change: &mut Change, bucket_id: i64, bucket: &str, object: DeleteObject) -> Result<Result<()>> {
+async fn delete(
+    change: &mut Change,
+    bucket_id: i64,
+    bucket: &str,
+    object: DeleteObject,
+) -> Result<Result<()>> {
     let row = sqlx::query("SELECT id, etag FROM objects WHERE bucket = ? AND key = ?")
         .bind(bucket_id)
         .bind(object.key.as_bytes())

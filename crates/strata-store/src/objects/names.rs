@@ -39,9 +39,7 @@ pub fn check_key(key: &str) -> Result<(), ObjectError> {
     match key.len() {
         0 => Err(ObjectError::InvalidName("the key is empty".into())),
         1..=1024 => Ok(()),
-        length => {
-            Err(ObjectError::InvalidName(format!("the key is {length} bytes long; 1024 is the most")))
-        }
+        length => Err(ObjectError::InvalidName(format!("the key is {length} bytes long; 1024 is the most"))),
     }
 }
 
@@ -55,7 +53,9 @@ mod tests {
             assert!(check_bucket(good).is_ok(), "{good}");
         }
         let long = "a".repeat(64);
-        for bad in ["ab", &long, "Abc", "a_b", "-ab", "ab-", "a..b", "10.0.0.1", "xn--a", "a-s3alias", "é..", ""] {
+        for bad in
+            ["ab", &long, "Abc", "a_b", "-ab", "ab-", "a..b", "10.0.0.1", "xn--a", "a-s3alias", "é..", ""]
+        {
             assert!(check_bucket(bad).is_err(), "{bad}");
         }
     }
