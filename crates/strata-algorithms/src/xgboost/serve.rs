@@ -27,6 +27,11 @@ const ANSWER_LIMIT: usize = 8_000_000;
 
 /// Loads the model file of a folder: `xgboost-model`, or the only file there.
 pub fn load(folder: &Path) -> Result<Box<dyn Scorer>, String> {
+    Ok(Box::new(load_model(folder)?))
+}
+
+/// As [`load`], with the type that also predicts from numbers.
+pub fn load_model(folder: &Path) -> Result<Model, String> {
     let path = find_model(folder)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut bytes = Vec::new();
@@ -35,8 +40,7 @@ pub fn load(folder: &Path) -> Result<Box<dyn Scorer>, String> {
     if size.map_err(cannot)? as u64 > FILE_LIMIT {
         return Err(format!("model file \"{name}\" is larger than 4 GiB"));
     }
-    let model = Model::read(&bytes).map_err(|problem| format!("model file \"{name}\" {problem}"))?;
-    Ok(Box::new(model))
+    Model::read(&bytes).map_err(|problem| format!("model file \"{name}\" {problem}"))
 }
 
 fn find_model(folder: &Path) -> Result<PathBuf, String> {
