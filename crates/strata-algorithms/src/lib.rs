@@ -13,6 +13,6 @@ pub mod reader;
 mod requests;
 pub mod xgboost;
 
-pub use algorithm::{Algorithm, Job, TrainError};
+pub use algorithm::{Algorithm, Channel, Job, TrainError};
 pub use card::Card;
 pub use list::{ALGORITHMS, find};
