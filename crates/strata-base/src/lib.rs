@@ -7,6 +7,7 @@
 mod clock;
 mod cloud;
 pub mod compute;
+pub mod doubles;
 pub mod logs;
 pub mod memory;
 pub mod metadata;
