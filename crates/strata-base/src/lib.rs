@@ -7,6 +7,7 @@
 mod clock;
 mod cloud;
 pub mod compute;
+#[cfg(any(test, feature = "exams"))]
 pub mod doubles;
 #[cfg(any(test, feature = "exams"))]
 pub mod exams;
