@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use strata_base::predictor::Scorer;
 
@@ -36,6 +38,26 @@ pub struct Job {
     /// `algo-1`, ...; the hosts of the job in order, and which one this is.
     pub host: String,
     pub hosts: Vec<String>,
+    /// Set when the job is asked to end (StopTrainingJob, or its time is over).
+    pub stop: Arc<AtomicBool>,
+}
+
+impl Job {
+    /// Whether to end soon: save what is good so far and return `Ok`.
+    pub fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// The channel of this name, or the sentence that says it is missing.
+    pub fn channel(&self, name: &str) -> Result<&Channel, TrainError> {
+        self.channels.get(name).ok_or_else(|| {
+            let known: Vec<_> = self.channels.keys().map(String::as_str).collect();
+            let given = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            TrainError::Client(format!(
+                "channel {name:?} is missing; name it in InputDataConfig (given: {given})"
+            ))
+        })
+    }
 }
 
 /// One input channel: a folder of files.

@@ -10,6 +10,6 @@ pub mod card;
 mod list;
 pub mod reader;
 
-pub use algorithm::{Algorithm, Job, TrainError};
+pub use algorithm::{Algorithm, Channel, Job, TrainError};
 pub use card::Card;
 pub use list::{ALGORITHMS, find};

@@ -2,8 +2,10 @@
 
 mod database;
 mod logs;
+mod metadata;
 mod metrics;
 
 pub use database::{Database, DatabaseError};
 pub use logs::{GROUP_BYTES, SqliteLogs};
+pub use metadata::SqliteMetadata;
 pub use metrics::{SERIES_BYTES, SqliteMetrics};

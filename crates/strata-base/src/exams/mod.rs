@@ -1,5 +1,9 @@
-//! One exam a port: what every implementer must do, as functions that panic where it does not.
-//! Run them on a fresh, empty implementer.
+//! The exams of the ports: what every implementer must do, one async function a
+//! port, which panics at the first broken promise. Run each on a fresh, empty
+//! implementer.
 
 pub mod logs;
+mod metadata;
 pub mod metrics;
+
+pub use metadata::metadata;
