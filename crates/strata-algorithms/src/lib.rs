@@ -6,9 +6,12 @@
 //! hyperparameters, channels and metrics.
 
 mod algorithm;
+mod answers;
 pub mod card;
 mod list;
 pub mod reader;
+mod requests;
+pub mod xgboost;
 
 pub use algorithm::{Algorithm, Channel, Job, TrainError};
 pub use card::Card;

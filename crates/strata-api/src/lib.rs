@@ -6,7 +6,7 @@ mod cloudwatch;
 mod iam;
 mod logs;
 mod operation;
-mod runtime;
+pub mod runtime;
 mod sagemaker;
 mod sts;
 #[cfg(test)]

@@ -1,5 +1,9 @@
 //! The operations of `sagemaker-runtime`, in alphabetical order.
 
+pub mod invoke;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use strata_platform::Platform;
@@ -8,5 +12,16 @@ use strata_wire::Service;
 use crate::operation::Operations;
 
 pub fn service(platform: &Arc<Platform>) -> Service {
-    Operations::new("sagemaker-runtime", platform).build()
+    Operations::new("sagemaker-runtime", platform)
+        .partial(
+            "InvokeEndpoint",
+            "Target models, target containers, inference components, sessions and explanations are refused.",
+            invoke::operation,
+        )
+        .refused("InvokeEndpointAsync", "Call InvokeEndpoint: asynchronous endpoints cannot be made yet.")
+        .refused(
+            "InvokeEndpointWithResponseStream",
+            "Call InvokeEndpoint: built-in models answer whole, never in pieces.",
+        )
+        .build()
 }

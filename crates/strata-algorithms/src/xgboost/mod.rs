@@ -1,0 +1,3 @@
+//! XGBoost: gradient boosted trees.
+
+pub mod serve;
