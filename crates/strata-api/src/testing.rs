@@ -1,17 +1,11 @@
 //! A platform over a temporary folder, for tests that call operations directly.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use serde_json::{Value, json};
-use strata_base::compute::{Compute, ComputeError, Process, Program};
+use strata_base::doubles::{MemoryObjects, NoCompute};
 use strata_base::memory::MemoryMetadata;
-use strata_base::objects::{
-    Attributes, BucketInfo, ByteStream, Expected, ListObjects, Listing, ObjectError, ObjectInfo, Objects,
-    Precondition,
-};
 use strata_base::{Cloud, Timestamp};
 use strata_platform::access::RootKey;
 use strata_platform::{Platform, Ports};
@@ -37,10 +31,10 @@ impl TestCloud {
         let platform = Arc::new(Platform::new(Ports {
             cloud: Cloud::default(),
             metadata: Arc::new(MemoryMetadata::default()),
-            objects: Arc::new(Nowhere),
+            objects: Arc::new(MemoryObjects::default()),
             logs: Arc::new(SqliteLogs::new(database.clone())),
             metrics: Arc::new(SqliteMetrics::new(database)),
-            compute: Arc::new(Nowhere),
+            compute: Arc::new(NoCompute),
             work: folder.path().join("work"),
             program: PathBuf::from("strata"),
         }));
@@ -115,78 +109,4 @@ pub fn masked(mut document: Value, members: &[&str]) -> Value {
 /// The present moment in seconds, whole minutes.
 pub fn this_minute() -> i64 {
     Timestamp::now().0 / 60_000 * 60
-}
-
-/// Stands for the ports that these services do not use.
-struct Nowhere;
-
-fn nowhere<T>() -> Result<T, ObjectError> {
-    Err(ObjectError::Store("there is no object store in this test".into()))
-}
-
-#[async_trait]
-impl Objects for Nowhere {
-    async fn create_bucket(&self, _: &str) -> Result<(), ObjectError> {
-        nowhere()
-    }
-
-    async fn delete_bucket(&self, _: &str) -> Result<(), ObjectError> {
-        nowhere()
-    }
-
-    async fn bucket(&self, _: &str) -> Result<BucketInfo, ObjectError> {
-        nowhere()
-    }
-
-    async fn buckets(&self) -> Result<Vec<BucketInfo>, ObjectError> {
-        nowhere()
-    }
-
-    async fn put(
-        &self,
-        _: &str,
-        _: &str,
-        _: ByteStream,
-        _: Attributes,
-        _: Expected,
-        _: Precondition,
-    ) -> Result<ObjectInfo, ObjectError> {
-        nowhere()
-    }
-
-    async fn head(&self, _: &str, _: &str) -> Result<ObjectInfo, ObjectError> {
-        nowhere()
-    }
-
-    async fn get(
-        &self,
-        _: &str,
-        _: &str,
-        _: Option<(u64, u64)>,
-    ) -> Result<(ObjectInfo, ByteStream), ObjectError> {
-        nowhere()
-    }
-
-    async fn file(&self, _: &str, _: &str) -> Result<Option<(ObjectInfo, PathBuf)>, ObjectError> {
-        nowhere()
-    }
-
-    async fn delete(&self, _: &str, _: &str) -> Result<(), ObjectError> {
-        nowhere()
-    }
-
-    async fn list(&self, _: &ListObjects) -> Result<Listing, ObjectError> {
-        nowhere()
-    }
-
-    async fn set_tags(&self, _: &str, _: &str, _: BTreeMap<String, String>) -> Result<(), ObjectError> {
-        nowhere()
-    }
-}
-
-#[async_trait]
-impl Compute for Nowhere {
-    async fn launch(&self, program: &Program) -> Result<Box<dyn Process>, ComputeError> {
-        Err(ComputeError::Start { program: program.name.clone(), cause: "not in this test".into() })
-    }
 }

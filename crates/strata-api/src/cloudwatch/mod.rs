@@ -39,8 +39,9 @@ pub fn operations() -> Operations {
         )
 }
 
-/// The metrics port, for reading.
+/// The metrics port, for reading: with what endpoints have counted up to now.
 async fn metrics(cx: &Cx) -> Result<&dyn Metrics, Fault> {
+    cx.platform.endpoints.flush_metrics().await.map_err(store)?;
     Ok(&*cx.platform.ports.metrics)
 }
 

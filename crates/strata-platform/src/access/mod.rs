@@ -8,7 +8,7 @@ mod key;
 mod roles;
 mod sessions;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -120,7 +120,7 @@ impl Access {
         });
     }
 
-    fn forget(&self, access_keys: &[String]) {
+    fn forget(&self, access_keys: &HashSet<String>) {
         self.credentials.rcu(|known| {
             let mut known = HashMap::clone(known);
             known.retain(|access_key, _| !access_keys.contains(access_key));

@@ -96,7 +96,8 @@ impl Access {
             session_token: key::session_token(),
             arn: arn.clone(),
             user_id,
-            expires: Timestamp(now.0 + i64::from(seconds) * 1000),
+            // Whole seconds, as AWS gives it.
+            expires: Timestamp(now.0 / 1000 * 1000 + i64::from(seconds) * 1000),
         };
         let stored = serde_json::to_value(&state).map_err(|cause| broken(&access_key, &cause))?;
         let record = Record::new(KIND, &access_key, arn, "Active", json!({}), stored);
@@ -136,7 +137,7 @@ impl Access {
     }
 
     async fn end_sessions(&self, ends: impl Fn(&Credential) -> bool) -> Result<(), AccessError> {
-        let keys: Vec<String> = {
+        let keys: HashSet<String> = {
             let known = self.credentials.load();
             let ending = known.values().filter(|one| one.session_token.is_some() && ends(one));
             ending.map(|one| one.principal.access_key.clone()).collect()
