@@ -8,8 +8,12 @@
 mod algorithm;
 pub mod card;
 mod list;
+mod provenance;
 pub mod reader;
+mod run;
+pub mod xgboost;
 
 pub use algorithm::{Algorithm, Channel, Job, TrainError};
 pub use card::Card;
 pub use list::{ALGORITHMS, find};
+pub use run::run;
