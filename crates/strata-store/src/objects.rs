@@ -333,3 +333,110 @@ fn bucket_info(row: &sqlx::sqlite::SqliteRow) -> Result<BucketInfo> {
         created: Timestamp(row.try_get("created").map_err(failed)?),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::exam::{self, body};
+    use super::*;
+
+    async fn store(folder: &Path) -> Blobs {
+        Blobs::open(Database::open(folder).await.unwrap(), &folder.join("objects")).await.unwrap()
+    }
+
+    /// Files below the folder, when those that are being removed are gone.
+    async fn files(folder: &Path, expected: usize) -> usize {
+        let give_up = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while count(folder) != expected && std::time::Instant::now() < give_up {
+            tokio::task::yield_now().await;
+        }
+        count(folder)
+    }
+
+    fn count(folder: &Path) -> usize {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.map(|path| if path.is_dir() { count(&path) } else { 1 }).sum()
+    }
+
+    async fn put(store: &Blobs, key: &str, bytes: &'static str) {
+        let attributes = Attributes::default();
+        store
+            .put("b-1", key, body(bytes), attributes, Expected::new(), Precondition::default())
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn passes_the_exam_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path()).await;
+        exam::exam(Arc::new(store.clone())).await;
+        assert_eq!(files(&folder.path().join("objects"), 0).await, 0, "files without an object");
+        assert!(store.0.files.removals() > 0);
+    }
+
+    #[tokio::test]
+    async fn what_a_crash_leaves_is_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let objects = folder.path().join("objects");
+        let first = store(folder.path()).await;
+        first.create_bucket("b-1").await.unwrap();
+        put(&first, "kept", "kept").await;
+        let orphan = objects.join("ab").join(format!("ab{}", "0".repeat(30)));
+        std::fs::write(&orphan, "no object names it").unwrap();
+        std::fs::write(objects.join("tmp").join("half"), "half writ").unwrap();
+        first.0.database.close().await;
+        drop(first);
+
+        let second = store(folder.path()).await;
+        assert_eq!(count(&objects.join("tmp")), 0);
+        second.sweep().await.unwrap();
+        assert_eq!(files(&objects, 1).await, 1);
+        let (info, path) = second.file("b-1", "kept").await.unwrap().unwrap();
+        assert_eq!((info.size, std::fs::read(path).unwrap()), (4, b"kept".to_vec()));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_sweep_spares_what_is_being_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path()).await;
+        store.create_bucket("b-1").await.unwrap();
+        let sweeping = async {
+            for _ in 0..10 {
+                store.sweep().await.unwrap();
+            }
+        };
+        let writing = async {
+            for key in ["1", "2", "3", "4", "5", "6"] {
+                put(&store, key, "bytes").await;
+            }
+        };
+        futures::future::join(sweeping, writing).await;
+        assert_eq!(files(&folder.path().join("objects"), 6).await, 6);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_put_that_is_given_up_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path()).await;
+        store.create_bucket("b-1").await.unwrap();
+        let (sender, receiver) = tokio::sync::mpsc::channel::<std::io::Result<bytes::Bytes>>(1);
+        let stream = futures::stream::unfold(receiver, |mut receiver| async move {
+            receiver.recv().await.map(|piece| (piece, receiver))
+        });
+        let stream: ByteStream = Box::pin(stream);
+        let putting = {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let attributes = Attributes::default();
+                store.put("b-1", "k", stream, attributes, Expected::new(), Precondition::default()).await
+            })
+        };
+        for _ in 0..8 {
+            sender.send(Ok(vec![0; 300_000].into())).await.unwrap();
+        }
+        putting.abort();
+        assert!(putting.await.unwrap_err().is_cancelled());
+        assert_eq!(files(&folder.path().join("objects"), 0).await, 0);
+        assert!(store.head("b-1", "k").await.is_err());
+    }
+}
