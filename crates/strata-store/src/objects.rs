@@ -439,4 +439,83 @@ mod tests {
         assert_eq!(files(&folder.path().join("objects"), 0).await, 0);
         assert!(store.head("b-1", "k").await.is_err());
     }
+
+    /// What the child below writes under a number: its length and its bytes say which it is.
+    fn numbered(number: usize) -> bytes::Bytes {
+        vec![number as u8; 1 + number * 7919 % 900_000].into()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "writes without end: the child of survives_kill_9"]
+    async fn writer_to_be_killed() {
+        let folder = std::env::var("STRATA_TEST_FOLDER").unwrap();
+        let store = store(Path::new(&folder)).await;
+        store.create_bucket("b-1").await.ok();
+        let writers = (0..4).map(|writer| {
+            let store = store.clone();
+            async move {
+                for i in 0.. {
+                    let number = writer + i * 4;
+                    for key in [format!("own/{number}"), "shared".to_string()] {
+                        let attributes = Attributes::default();
+                        let stream = body(numbered(number));
+                        let put = store.put(
+                            "b-1",
+                            &key,
+                            stream,
+                            attributes,
+                            Expected::new(),
+                            Precondition::default(),
+                        );
+                        put.await.unwrap();
+                    }
+                    use std::io::Write;
+                    writeln!(std::io::stdout().lock(), "acknowledged {number}").unwrap();
+                }
+            }
+        });
+        futures::future::join_all(writers).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn survives_kill_9() {
+        use std::io::BufRead;
+        let folder = tempfile::tempdir().unwrap();
+        let mut acknowledged = std::collections::BTreeSet::new();
+        for round in 1..=3 {
+            let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "objects::tests::writer_to_be_killed", "--ignored", "--nocapture"])
+                .env("STRATA_TEST_FOLDER", folder.path())
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .unwrap();
+            let lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+            let numbers = lines.map_while(|line| line.ok()).filter_map(|line| {
+                line.split_once("acknowledged ").and_then(|(_, number)| number.parse::<usize>().ok())
+            });
+            acknowledged.extend(numbers.take(17 * round));
+            child.kill().unwrap();
+            child.wait().unwrap();
+
+            let store = store(folder.path()).await;
+            let query = ListObjects { bucket: "b-1".into(), limit: 10_000, ..Default::default() };
+            let objects = store.list(&query).await.unwrap().objects;
+            for info in &objects {
+                let (_, path) = store.file("b-1", &info.key).await.unwrap().unwrap();
+                let bytes = std::fs::read(path).unwrap();
+                let mut digester = Digester::default();
+                digester.update(&bytes);
+                assert_eq!(digester.finish().md5, info.etag, "{} is torn", info.key);
+            }
+            for number in &acknowledged {
+                let stored = objects.iter().find(|info| info.key == format!("own/{number}"));
+                let stored = stored.unwrap_or_else(|| panic!("{number} was acknowledged and is lost"));
+                assert_eq!(stored.size, numbered(*number).len() as u64);
+            }
+            store.sweep().await.unwrap();
+            let count = objects.len();
+            assert_eq!(files(&folder.path().join("objects"), count).await, count, "rubbish stays");
+            store.0.database.close().await;
+        }
+    }
 }
