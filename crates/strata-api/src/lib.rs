@@ -9,6 +9,8 @@ mod operation;
 pub mod runtime;
 mod sagemaker;
 mod sts;
+#[cfg(test)]
+mod testing;
 
 use std::sync::Arc;
 

@@ -5,6 +5,8 @@ mod endpoint_config;
 mod listing;
 mod model;
 mod tags;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
