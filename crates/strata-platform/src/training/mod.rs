@@ -140,7 +140,7 @@ impl Training {
             return Err(TrainingError::Exists(arn));
         }
         let algorithm = self.algorithm(&spec.image)?;
-        if let Some(problem) = spec.problem(algorithm.card()) {
+        if let Some(problem) = spec.problem(algorithm) {
             return Err(TrainingError::Invalid(problem));
         }
         self.check_places(&spec, &document).await?;

@@ -6,7 +6,7 @@ use std::fmt;
 
 use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
-use strata_algorithms::Card;
+use strata_algorithms::Algorithm;
 use strata_base::objects::split_s3_uri;
 
 /// `[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}`, at most 63 characters: safe as a folder and in an ARN.
@@ -90,8 +90,9 @@ pub const LONGEST_RUNTIME: u64 = 28 * DEFAULT_RUNTIME;
 
 impl Spec {
     /// The first thing that is wrong with it, as a sentence for the caller.
-    pub fn problem(&self, card: &Card) -> Option<String> {
-        let problems = card.problems(&self.hyperparameters);
+    pub fn problem(&self, algorithm: &dyn Algorithm) -> Option<String> {
+        let card = algorithm.card();
+        let problems = algorithm.problems(&self.hyperparameters);
         if !problems.is_empty() {
             return Some(problems.join("; "));
         }
