@@ -12,6 +12,8 @@ use strata_platform::{Platform, Ports};
 use strata_store::{Database, SqliteLogs, SqliteMetrics};
 use strata_wire::{Call, Caller, Fault, Service};
 
+use crate::operation::Operations;
+
 /// The root key of every test cloud.
 pub const ROOT: &str = "AKIATESTTESTTESTTEST";
 
@@ -23,7 +25,7 @@ pub struct TestCloud {
 }
 
 impl TestCloud {
-    pub async fn new(service: fn(&Arc<Platform>) -> Service) -> Self {
+    pub async fn new(operations: Operations) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(folder.path()).await.unwrap();
         let platform = Arc::new(Platform::new(Ports {
@@ -37,7 +39,7 @@ impl TestCloud {
             program: PathBuf::from("strata"),
         }));
         platform.access.open(&RootKey::given(ROOT, "not-a-secret").unwrap()).await.unwrap();
-        Self { service: service(&platform), platform, _folder: folder }
+        Self { service: operations.bind(&platform), platform, _folder: folder }
     }
 
     /// Calls an operation as the root user.

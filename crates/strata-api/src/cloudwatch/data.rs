@@ -234,11 +234,11 @@ impl Token {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::cloudwatch::service;
+    use crate::cloudwatch::operations;
     use crate::testing::{TestCloud, this_minute};
 
     async fn cloud(start: i64) -> TestCloud {
-        let cloud = TestCloud::new(service).await;
+        let cloud = TestCloud::new(operations()).await;
         let mut data = Vec::new();
         for minute in 0..5 {
             for (metric, value) in [("a", minute), ("b", 10 * minute)] {
@@ -339,7 +339,7 @@ mod tests {
     #[tokio::test]
     async fn what_cannot_be_asked_is_told() {
         let start = this_minute() - 600;
-        let cloud = TestCloud::new(service).await;
+        let cloud = TestCloud::new(operations()).await;
         let with = |member: &str, value: Value| {
             let mut query = query("x", "a", "Sum");
             query[member] = value;

@@ -63,7 +63,7 @@ mod tests {
     use strata_base::metrics::{Datum, Series};
 
     use super::{HOUR_MS, PAGE};
-    use crate::cloudwatch::service;
+    use crate::cloudwatch::operations;
     use crate::testing::TestCloud;
 
     async fn put(cloud: &TestCloud, hours_ago: i64, metric: &str, dimensions: &[(&str, &str)]) {
@@ -81,7 +81,7 @@ mod tests {
 
     #[tokio::test]
     async fn series_are_found() {
-        let cloud = TestCloud::new(service).await;
+        let cloud = TestCloud::new(operations()).await;
         put(&cloud, 400, "ancient", &[]).await;
         put(&cloud, 5, "old", &[("d", "1")]).await;
         put(&cloud, 1, "new", &[("d", "2"), ("e", "1")]).await;
@@ -115,7 +115,7 @@ mod tests {
 
     #[tokio::test]
     async fn pages_hold_everything_once() {
-        let cloud = TestCloud::new(service).await;
+        let cloud = TestCloud::new(operations()).await;
         let data: Vec<Datum> = (0..PAGE + 1)
             .map(|i| {
                 let series =

@@ -8,18 +8,15 @@ mod statistic;
 mod statistics;
 mod summary;
 
-use std::sync::Arc;
-
 use strata_base::metrics::{Metrics, MetricsError};
-use strata_platform::Platform;
-use strata_wire::{Fault, Service};
+use strata_wire::Fault;
 
 use crate::operation::{Cx, Operations};
 
-pub fn service(platform: &Arc<Platform>) -> Service {
+pub fn operations() -> Operations {
     let alarms = "alarms come later; poll GetMetricData";
     let dashboards = "dashboards come later; `/metrics` serves Prometheus";
-    Operations::new("cloudwatch", platform)
+    Operations::new("cloudwatch")
         .refused("DescribeAlarms", alarms)
         .refused("GetDashboard", dashboards)
         .partial(
@@ -40,7 +37,6 @@ pub fn service(platform: &Arc<Platform>) -> Service {
             "Metrics of entities (EntityMetricData) are refused; a series keeps its newest 16 MiB.",
             put::put_metric_data,
         )
-        .build()
 }
 
 /// The metrics port, for reading: with what endpoints have counted up to now.

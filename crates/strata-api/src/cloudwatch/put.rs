@@ -203,7 +203,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::cloudwatch::service;
+    use crate::cloudwatch::operations;
     use crate::testing::TestCloud;
 
     const NOW: Timestamp = Timestamp(1_700_000_012_345);
@@ -281,7 +281,7 @@ mod tests {
 
     #[tokio::test]
     async fn all_or_nothing_is_stored() {
-        let cloud = TestCloud::new(service).await;
+        let cloud = TestCloud::new(operations()).await;
         let bad = json!({
             "Namespace": "N",
             "MetricData": [{"MetricName": "a", "Value": 1}, {"MetricName": "b", "Value": "NaN"}],

@@ -105,11 +105,11 @@ pub async fn get_metric_statistics(cx: Cx, req: GetMetricStatistics) -> Answer {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::cloudwatch::service;
+    use crate::cloudwatch::operations;
     use crate::testing::{TestCloud, this_minute};
 
     async fn cloud(start: i64) -> TestCloud {
-        let cloud = TestCloud::new(service).await;
+        let cloud = TestCloud::new(operations()).await;
         let datum = |minute: i64, more: Value| {
             let mut datum = json!({"MetricName": "Latency", "Timestamp": start + minute * 60});
             datum["Dimensions"] = json!([{"Name": "Endpoint", "Value": "e"}]);

@@ -3,18 +3,15 @@
 mod roles;
 mod simulate;
 
-use std::sync::Arc;
-
-use strata_platform::Platform;
 use strata_platform::access::AccessError;
-use strata_wire::{Fault, Service};
+use strata_wire::Fault;
 
 use crate::operation::Operations;
 
-pub fn service(platform: &Arc<Platform>) -> Service {
+pub fn operations() -> Operations {
     let policies = "policies come later; every valid key may do everything, so leave the call out";
     let users = "users come later; use the root key, or a session of a role";
-    Operations::new("iam", platform)
+    Operations::new("iam")
         .refused("AttachRolePolicy", policies)
         .refused("CreateAccessKey", users)
         .refused("CreatePolicy", policies)
@@ -34,7 +31,6 @@ pub fn service(platform: &Arc<Platform>) -> Service {
             "Every valid key may do everything in this version, so each action is allowed.",
             simulate::simulate_principal_policy,
         )
-        .build()
 }
 
 fn fault(error: AccessError) -> Fault {

@@ -117,14 +117,14 @@ fn described(role: &Role, with_tags: bool) -> Value {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::iam::service;
+    use crate::iam::operations;
     use crate::testing::{TestCloud, masked};
 
     const TRUST: &str = r#"{"Statement":{"Effect":"Allow","Principal":{"Service":"sagemaker.amazonaws.com"},"Action":"sts:AssumeRole"}}"#;
 
     #[tokio::test]
     async fn roles_are_made_shown_and_removed() {
-        let cloud = TestCloud::new(service).await;
+        let cloud = TestCloud::new(operations()).await;
         let document = json!({
             "RoleName": "Exec", "Path": "/service-role/", "AssumeRolePolicyDocument": TRUST,
             "Description": "runs jobs", "Tags": [{"Key": "team", "Value": "ml"}],
@@ -166,7 +166,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_default_role_trusts_sagemaker() {
-        let cloud = TestCloud::new(service).await;
+        let cloud = TestCloud::new(operations()).await;
         let role = cloud.call("GetRole", json!({"RoleName": "SageMakerRole"})).await.unwrap();
         let policy = role["Role"]["AssumeRolePolicyDocument"].as_str().unwrap();
         let policy = percent_encoding::percent_decode_str(policy).decode_utf8().unwrap();
@@ -176,7 +176,7 @@ mod tests {
 
     #[tokio::test]
     async fn lists_page() {
-        let cloud = TestCloud::new(service).await;
+        let cloud = TestCloud::new(operations()).await;
         for name in ["b", "A", "c"] {
             let role = json!({"RoleName": name, "Path": "/p/", "AssumeRolePolicyDocument": TRUST});
             cloud.call("CreateRole", role).await.unwrap();

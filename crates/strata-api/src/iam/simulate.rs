@@ -81,14 +81,14 @@ async fn known_principal(cx: &Cx, arn: &str) -> Result<(), Fault> {
 mod tests {
     use serde_json::json;
 
-    use crate::iam::service;
+    use crate::iam::operations;
     use crate::testing::TestCloud;
 
     const ROLE: &str = "arn:aws:iam::123456789012:role/strata";
 
     #[tokio::test]
     async fn known_roles_may_do_everything() {
-        let cloud = TestCloud::new(service).await;
+        let cloud = TestCloud::new(operations()).await;
         let ask = json!({"PolicySourceArn": ROLE, "ActionNames": ["s3:GetObject"]});
         let reply = cloud.call("SimulatePrincipalPolicy", ask).await.unwrap();
         insta::assert_json_snapshot!(reply, @r#"
@@ -109,7 +109,7 @@ mod tests {
 
     #[tokio::test]
     async fn results_page_over_actions_and_resources() {
-        let cloud = TestCloud::new(service).await;
+        let cloud = TestCloud::new(operations()).await;
         let mut ask = json!({
             "PolicySourceArn": ROLE, "ActionNames": ["a:A", "b:B"], "ResourceArns": ["r", "s"], "MaxItems": 3,
         });
@@ -124,7 +124,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_said_of_strangers() {
-        let cloud = TestCloud::new(service).await;
+        let cloud = TestCloud::new(operations()).await;
         let mut said = Vec::new();
         for arn in ["arn:aws:iam::123456789012:role/none", "arn:aws:iam::123456789012:user/me"] {
             let ask = json!({"PolicySourceArn": arn, "ActionNames": ["s3:GetObject"]});

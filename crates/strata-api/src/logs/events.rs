@@ -150,13 +150,13 @@ mod tests {
     use strata_base::Timestamp;
 
     use super::*;
-    use crate::logs::service;
+    use crate::logs::operations;
     use crate::testing::{TestCloud, masked};
 
     const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
     async fn cloud_with_stream() -> TestCloud {
-        let cloud = TestCloud::new(service).await;
+        let cloud = TestCloud::new(operations()).await;
         cloud.call("CreateLogGroup", json!({"logGroupName": "g"})).await.unwrap();
         cloud.call("CreateLogStream", json!({"logGroupName": "g", "logStreamName": "s"})).await.unwrap();
         cloud

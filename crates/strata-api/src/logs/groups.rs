@@ -136,7 +136,7 @@ fn described(cx: &Cx, group: &GroupInfo) -> Value {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::logs::service;
+    use crate::logs::operations;
     use crate::testing::{TestCloud, masked};
 
     fn names(page: &Value) -> Vec<&str> {
@@ -146,7 +146,7 @@ mod tests {
 
     #[tokio::test]
     async fn groups_come_and_go() {
-        let cloud = TestCloud::new(service).await;
+        let cloud = TestCloud::new(operations()).await;
         let group = json!({"logGroupName": "/a/b"});
         assert_eq!(cloud.call("CreateLogGroup", group.clone()).await.unwrap(), json!({}));
         let page = cloud.call("DescribeLogGroups", json!({})).await.unwrap();
@@ -188,7 +188,7 @@ mod tests {
 
     #[tokio::test]
     async fn groups_are_found_and_paged() {
-        let cloud = TestCloud::new(service).await;
+        let cloud = TestCloud::new(operations()).await;
         for name in ["/a/1", "/a/2", "/a/3", "/b/1"] {
             cloud.call("CreateLogGroup", json!({"logGroupName": name})).await.unwrap();
         }

@@ -7,19 +7,16 @@ mod pattern;
 mod search;
 mod streams;
 
-use std::sync::Arc;
-
 use strata_base::logs::LogsError;
-use strata_platform::Platform;
-use strata_wire::{Fault, Service};
+use strata_wire::Fault;
 
 use crate::operation::{Cx, Operations};
 
-pub fn service(platform: &Arc<Platform>) -> Service {
+pub fn operations() -> Operations {
     let tags = "log groups carry no tags yet; tell them apart by name";
     let retention = "a group keeps its newest 256 MiB whatever their age; delete the group to end it sooner";
     let insights = "search with FilterLogEvents";
-    Operations::new("logs", platform)
+    Operations::new("logs")
         .partial(
             "CreateLogGroup",
             "Groups are of the class STANDARD, without tags, keys of their own or protection from deletion.",
@@ -47,7 +44,6 @@ pub fn service(platform: &Arc<Platform>) -> Service {
         .refused("StartQuery", insights)
         .refused("TagLogGroup", tags)
         .refused("TagResource", tags)
-        .build()
 }
 
 fn fault(error: LogsError) -> Fault {

@@ -110,11 +110,11 @@ mod tests {
     use strata_base::Timestamp;
     use strata_base::logs::{LogLine, READ_BYTES};
 
-    use crate::logs::service;
+    use crate::logs::operations;
     use crate::testing::{TestCloud, masked};
 
     async fn cloud() -> TestCloud {
-        let cloud = TestCloud::new(service).await;
+        let cloud = TestCloud::new(operations()).await;
         for (at, stream, message) in [
             (1, "job-1/a", "starting"),
             (2, "job-2/a", "starting"),
@@ -181,7 +181,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_page_is_bounded_in_bytes() {
-        let cloud = TestCloud::new(service).await;
+        let cloud = TestCloud::new(operations()).await;
         let long = "x".repeat(READ_BYTES / 2);
         for at in 0..5 {
             let line = LogLine { at: Timestamp(at), message: format!("{at} {long}") };

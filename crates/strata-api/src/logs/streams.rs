@@ -126,7 +126,7 @@ mod tests {
     use strata_base::Timestamp;
     use strata_base::logs::LogLine;
 
-    use crate::logs::service;
+    use crate::logs::operations;
     use crate::testing::{TestCloud, masked};
 
     fn names(page: &Value) -> Vec<&str> {
@@ -136,7 +136,7 @@ mod tests {
 
     #[tokio::test]
     async fn streams_come_and_go() {
-        let cloud = TestCloud::new(service).await;
+        let cloud = TestCloud::new(operations()).await;
         let stream = json!({"logGroupName": "g", "logStreamName": "job/algo-1"});
         let mut said = vec![cloud.fault("CreateLogStream", stream.clone()).await];
         cloud.call("CreateLogGroup", json!({"logGroupName": "g"})).await.unwrap();
@@ -172,7 +172,7 @@ mod tests {
 
     #[tokio::test]
     async fn streams_are_ordered_and_paged() {
-        let cloud = TestCloud::new(service).await;
+        let cloud = TestCloud::new(operations()).await;
         let logs = &cloud.platform.ports.logs;
         for (name, at) in [("job-1/a", 30), ("job-2/a", 10), ("job-1/b", 20)] {
             let line = LogLine { at: Timestamp(at), message: "x".into() };

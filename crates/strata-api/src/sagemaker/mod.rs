@@ -6,15 +6,10 @@ mod listing;
 mod model;
 mod tags;
 
-use std::sync::Arc;
-
-use strata_platform::Platform;
-use strata_wire::Service;
-
 use crate::operation::Operations;
 
-pub fn service(platform: &Arc<Platform>) -> Service {
-    Operations::new("sagemaker", platform)
+pub fn operations() -> Operations {
+    Operations::new("sagemaker")
         .real("AddTags", tags::add)
         .partial(
             "CreateEndpoint",
@@ -49,5 +44,4 @@ pub fn service(platform: &Arc<Platform>) -> Service {
             endpoint::update,
         )
         .real("UpdateEndpointWeightsAndCapacities", endpoint::update_weights)
-        .build()
 }

@@ -14,12 +14,12 @@ pub async fn get_caller_identity(cx: Cx, _: Value) -> Answer {
 mod tests {
     use serde_json::json;
 
-    use crate::sts::service;
+    use crate::sts::operations;
     use crate::testing::TestCloud;
 
     #[tokio::test]
     async fn root_is_the_account() {
-        let cloud = TestCloud::new(service).await;
+        let cloud = TestCloud::new(operations()).await;
         insta::assert_json_snapshot!(cloud.call("GetCallerIdentity", json!({})).await.unwrap(), @r#"
         {
           "Account": "123456789012",

@@ -3,17 +3,14 @@
 mod identity;
 mod sessions;
 
-use std::sync::Arc;
-
-use strata_platform::Platform;
 use strata_platform::access::AccessError;
-use strata_wire::{Fault, Service};
+use strata_wire::Fault;
 
 use crate::operation::Operations;
 
-pub fn service(platform: &Arc<Platform>) -> Service {
+pub fn operations() -> Operations {
     let own = "make temporary credentials with AssumeRole, from a key of this cloud";
-    Operations::new("sts", platform)
+    Operations::new("sts")
         .partial(
             "AssumeRole",
             "Every valid key may assume every role of the account: trust policies are kept, not evaluated.",
@@ -25,7 +22,6 @@ pub fn service(platform: &Arc<Platform>) -> Service {
         .real("GetCallerIdentity", identity::get_caller_identity)
         .refused("GetFederationToken", own)
         .real("GetSessionToken", sessions::get_session_token)
-        .build()
 }
 
 fn fault(error: AccessError) -> Fault {

@@ -85,14 +85,14 @@ fn credentials(issued: &Issued) -> Value {
 mod tests {
     use serde_json::json;
 
-    use crate::sts::service;
+    use crate::sts::operations;
     use crate::testing::{TestCloud, masked};
 
     const ROLE: &str = "arn:aws:iam::123456789012:role/strata";
 
     #[tokio::test]
     async fn a_role_is_assumed() {
-        let cloud = TestCloud::new(service).await;
+        let cloud = TestCloud::new(operations()).await;
         let reply =
             cloud.call("AssumeRole", json!({"RoleArn": ROLE, "RoleSessionName": "me"})).await.unwrap();
         let key = reply["Credentials"]["AccessKeyId"].as_str().unwrap().to_string();
@@ -120,7 +120,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_honoured_is_refused() {
-        let cloud = TestCloud::new(service).await;
+        let cloud = TestCloud::new(operations()).await;
         let ask = |more: serde_json::Value| {
             let mut document = json!({"RoleArn": ROLE, "RoleSessionName": "me"});
             document.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -151,7 +151,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_root_session_lasts_an_hour_at_most() {
-        let cloud = TestCloud::new(service).await;
+        let cloud = TestCloud::new(operations()).await;
         let reply = cloud.call("GetSessionToken", json!({"DurationSeconds": 129_600})).await.unwrap();
         let left =
             reply["Credentials"]["Expiration"].as_f64().unwrap() - strata_base::Timestamp::now().seconds();
