@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use strata_base::predictor::Scorer;
 
@@ -10,6 +12,12 @@ use crate::Card;
 /// A built-in algorithm.
 pub trait Algorithm: Send + Sync {
     fn card(&self) -> &'static Card;
+
+    /// What is wrong with these hyperparameters, one sentence a problem; empty when all is well.
+    /// An algorithm adds what its card cannot say, such as values that do not go together.
+    fn problems(&self, given: &BTreeMap<String, String>) -> Vec<String> {
+        self.card().problems(given)
+    }
 
     /// Trains in this process, from `job.channels` to `job.model`; prints log and metric lines
     /// to standard output as AWS's container prints them.
@@ -36,6 +44,26 @@ pub struct Job {
     /// `algo-1`, ...; the hosts of the job in order, and which one this is.
     pub host: String,
     pub hosts: Vec<String>,
+    /// Set when the job is asked to end (StopTrainingJob, or its time is over).
+    pub stop: Arc<AtomicBool>,
+}
+
+impl Job {
+    /// Whether to end soon: save what is good so far and return `Ok`.
+    pub fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// The channel of this name, or the sentence that says it is missing.
+    pub fn channel(&self, name: &str) -> Result<&Channel, TrainError> {
+        self.channels.get(name).ok_or_else(|| {
+            let known: Vec<_> = self.channels.keys().map(String::as_str).collect();
+            let given = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            TrainError::Client(format!(
+                "channel {name:?} is missing; name it in InputDataConfig (given: {given})"
+            ))
+        })
+    }
 }
 
 /// One input channel: a folder of files.
