@@ -7,9 +7,11 @@ import hashlib
 import hmac
 import http.client
 import io
+import itertools
 import os
 import random
 import socket
+import threading
 import urllib.parse
 import uuid
 import zlib
@@ -1113,3 +1115,40 @@ def test_many_keys_at_once(cloud, s3, bucket):
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         list(pool.map(write, range(64)))
     assert s3.list_objects_v2(Bucket=bucket, Prefix="k/")["KeyCount"] == 64
+
+
+def test_kill_9_in_the_middle_of_puts(own_cloud):
+    """What was acknowledged is there after a power cut, and nothing is half there."""
+    s3 = own_cloud.client("s3")
+    s3.create_bucket(Bucket="survivor")
+    acknowledged = {}
+    cut = threading.Event()
+
+    def write(writer):
+        mine = own_cloud.client("s3")
+        for i in itertools.count():
+            body = random.Random(writer * 1000 + i).randbytes(1 + (writer + i * 7919) % 700_000)
+            try:
+                mine.put_object(Bucket="survivor", Key=f"{writer}/{i}", Body=body)
+            except Exception:
+                return  # the cut
+            acknowledged[f"{writer}/{i}"] = hashlib.md5(body).hexdigest()
+            if len(acknowledged) >= 40:
+                cut.set()
+
+    for _ in range(2):
+        cut.clear()
+        acknowledged.clear()
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            work = [pool.submit(write, i) for i in range(4)]
+            assert cut.wait(60)
+            own_cloud.kill9()
+        for result in work:
+            result.result()
+        own_cloud.start()
+        for key, md5 in acknowledged.items():
+            assert hashlib.md5(read(s3, "survivor", key)).hexdigest() == md5
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket="survivor"):
+            for entry in page["Contents"]:
+                body = read(s3, "survivor", entry["Key"])
+                assert (len(body), hashlib.md5(body).hexdigest()) == (entry["Size"], entry["ETag"].strip('"'))
