@@ -1,153 +1,112 @@
-//! A platform in memory with a toy algorithm, and calls to its operations, for tests.
+//! A platform over a temporary folder, for tests that call operations directly.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::HeaderMap;
-use serde_json::Value;
-use strata_algorithms::{Algorithm, Card, Job, TrainError};
-use strata_base::Cloud;
-use strata_base::doubles::{MemoryLogs, MemoryMetrics, MemoryObjects, NoCompute};
+use serde_json::{Value, json};
+use strata_base::doubles::{MemoryObjects, NoCompute};
 use strata_base::memory::MemoryMetadata;
-use strata_base::predictor::{Answer, PredictError, Request, Scorer};
-use strata_platform::endpoints::Endpoints;
-use strata_platform::models::Models;
+use strata_base::{Cloud, Timestamp};
+use strata_platform::access::RootKey;
 use strata_platform::{Platform, Ports};
-use strata_wire::{Call, Caller, Fault, Reply};
+use strata_store::{Database, SqliteLogs, SqliteMetrics};
+use strata_wire::{Call, Caller, Fault, Service};
 
-/// Answers every request with its own body.
-struct Echo;
+use crate::operation::Operations;
 
-static CARD: Card =
-    Card { name: "echo", images: &[], summary: "Echoes.", hyperparameters: &[], channels: &[], metrics: &[] };
+/// The root key of every test cloud.
+pub const ROOT: &str = "AKIATESTTESTTESTTEST";
 
-impl Algorithm for Echo {
-    fn card(&self) -> &'static Card {
-        &CARD
-    }
-
-    fn train(&self, _job: &Job) -> Result<(), TrainError> {
-        Err(TrainError::Client("nothing to learn".into()))
-    }
-
-    fn load(&self, _model: &Path) -> Result<Box<dyn Scorer>, String> {
-        Ok(Box::new(Echo))
-    }
-}
-
-impl Scorer for Echo {
-    fn score(&self, request: &Request) -> Result<Answer, PredictError> {
-        match &*request.body {
-            b"bad" => Err(PredictError::BadRequest("could not read \"bad\"".into())),
-            b"break" => Err(PredictError::Failed("it broke".into())),
-            _ => Ok(Answer {
-                content_type: request.content_type.clone(),
-                body: request.body.clone(),
-                custom_attributes: request.custom_attributes.clone(),
-            }),
-        }
-    }
-
-    fn size(&self) -> usize {
-        0
-    }
-}
-
-pub struct World {
+/// A fresh cloud with one service; its folder goes with it.
+pub struct TestCloud {
     pub platform: Arc<Platform>,
-    pub objects: Arc<MemoryObjects>,
-    _work: tempfile::TempDir,
+    service: Service,
+    _folder: tempfile::TempDir,
 }
 
-impl World {
-    pub fn new() -> Self {
-        let work = tempfile::tempdir().expect("a folder for the test");
-        let objects = Arc::<MemoryObjects>::default();
-        let mut platform = Platform::new(Ports {
+impl TestCloud {
+    pub async fn new(operations: Operations) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(folder.path()).await.unwrap();
+        let platform = Arc::new(Platform::new(Ports {
             cloud: Cloud::default(),
             metadata: Arc::new(MemoryMetadata::default()),
-            objects: objects.clone(),
-            logs: Arc::new(MemoryLogs::default()),
-            metrics: Arc::new(MemoryMetrics::default()),
+            objects: Arc::new(MemoryObjects::default()),
+            logs: Arc::new(SqliteLogs::new(database.clone())),
+            metrics: Arc::new(SqliteMetrics::new(database)),
             compute: Arc::new(NoCompute),
-            work: work.path().into(),
-            program: PathBuf::new(),
-        });
-        let echo: &'static dyn Algorithm = &Echo;
-        let resolver = Arc::new(move |image: &str| (image == "echo").then_some(echo));
-        platform.models = Arc::new(Models::with_resolver(platform.ports.clone(), resolver));
-        platform.endpoints = Arc::new(Endpoints::new(platform.ports.clone(), platform.models.clone()));
-        Self { platform: Arc::new(platform), objects, _work: work }
+            work: folder.path().join("work"),
+            program: PathBuf::from("strata"),
+        }));
+        platform.access.open(&RootKey::given(ROOT, "not-a-secret").unwrap()).await.unwrap();
+        Self { service: operations.bind(&platform), platform, _folder: folder }
     }
 
-    /// Calls an operation as the door would, its document being valid.
+    /// Calls an operation as the root user.
     pub async fn call(&self, operation: &'static str, document: Value) -> Result<Value, Fault> {
-        let reply = self.call_whole("sagemaker", operation, document, Bytes::new(), HeaderMap::new()).await?;
-        Ok(reply.document)
+        self.call_as(ROOT, operation, document).await
     }
 
-    pub async fn call_whole(
+    /// Calls an operation in the name of a key.
+    pub async fn call_as(
         &self,
-        service: &'static str,
+        access_key: &str,
         operation: &'static str,
         document: Value,
-        payload: Bytes,
-        headers: HeaderMap,
-    ) -> Result<Reply, Fault> {
-        let services = crate::services(&self.platform);
-        let service = services.iter().find(|known| known.name == service).expect("a service");
-        let handler = service.operations[operation].handler.as_ref().expect("a handler");
+    ) -> Result<Value, Fault> {
+        let credential = self.platform.access.find(access_key).expect("the key is known");
         let caller = Caller {
-            access_key: String::new(),
-            arn: String::new(),
-            user_id: String::new(),
-            account: "123456789012".into(),
+            access_key: access_key.into(),
+            arn: credential.principal.arn.clone(),
+            user_id: credential.principal.user_id.clone(),
+            account: credential.principal.account.clone(),
         };
-        handler(Call {
-            service: service.name,
+        let call = Call {
+            service: self.service.name,
             operation,
             caller,
-            request_id: String::new(),
+            request_id: "00000000-0000-4000-8000-000000000000".into(),
             region: "us-east-1".into(),
             document,
-            payload,
-            headers,
-        })
-        .await
+            payload: Default::default(),
+            headers: Default::default(),
+        };
+        let entry = self.service.operations.get(operation).expect("the operation is listed");
+        let handler = entry.handler.as_ref().expect("the operation has a handler");
+        handler(call).await.map(|reply| reply.document)
     }
 
-    /// The fault's sentence, or the answer as text.
-    pub async fn said(&self, operation: &'static str, document: Value) -> String {
-        match self.call(operation, document).await {
-            Ok(answer) => answer.to_string(),
+    /// What a call that must fail says: `code: message`.
+    pub async fn fault(&self, operation: &'static str, document: Value) -> String {
+        match self.call(operation, document.clone()).await {
+            Ok(reply) => panic!("{operation} of {document} was answered: {reply}"),
             Err(fault) => fault.to_string(),
         }
     }
+}
 
-    /// An endpoint `e` in service, with a variant `v`.
-    pub async fn with_endpoint() -> Self {
-        let world = Self::new();
-        let mut builder = tar::Builder::new(Vec::new());
-        let mut header = tar::Header::new_gnu();
-        header.set_size(1);
-        builder.append_data(&mut header, "model", b"x".as_slice()).expect("writing to memory");
-        world.objects.insert("b", "m.tar.gz", builder.into_inner().expect("writing to memory"));
-        let container = serde_json::json!({ "Image": "echo", "ModelDataUrl": "s3://b/m.tar.gz" });
-        let variant = serde_json::json!({
-            "VariantName": "v", "ModelName": "m", "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"
-        });
-        for (operation, document) in [
-            ("CreateModel", serde_json::json!({ "ModelName": "m", "PrimaryContainer": container })),
-            (
-                "CreateEndpointConfig",
-                serde_json::json!({ "EndpointConfigName": "c", "ProductionVariants": [variant] }),
-            ),
-            ("CreateEndpoint", serde_json::json!({ "EndpointName": "e", "EndpointConfigName": "c" })),
-        ] {
-            world.call(operation, document).await.expect(operation);
+/// Replaces members whose values differ from run to run by their name.
+pub fn masked(mut document: Value, members: &[&str]) -> Value {
+    match &mut document {
+        Value::Object(map) => {
+            for (member, value) in map.iter_mut() {
+                *value = match members.contains(&member.as_str()) {
+                    true => json!(format!("<{member}>")),
+                    false => masked(value.take(), members),
+                };
+            }
         }
-        world.platform.endpoints.settled("e").await.expect("an endpoint");
-        world
+        Value::Array(items) => {
+            for item in items.iter_mut() {
+                *item = masked(item.take(), members);
+            }
+        }
+        _ => (),
     }
+    document
+}
+
+/// The present moment in seconds, whole minutes.
+pub fn this_minute() -> i64 {
+    Timestamp::now().0 / 60_000 * 60
 }

@@ -4,15 +4,10 @@ pub mod invoke;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-
-use strata_platform::Platform;
-use strata_wire::Service;
-
 use crate::operation::Operations;
 
-pub fn service(platform: &Arc<Platform>) -> Service {
-    Operations::new("sagemaker-runtime", platform)
+pub fn operations() -> Operations {
+    Operations::new("sagemaker-runtime")
         .partial(
             "InvokeEndpoint",
             "Target models, target containers, inference components, sessions and explanations are refused.",
@@ -23,5 +18,4 @@ pub fn service(platform: &Arc<Platform>) -> Service {
             "InvokeEndpointWithResponseStream",
             "Call InvokeEndpoint: built-in models answer whole, never in pieces.",
         )
-        .build()
 }

@@ -8,15 +8,10 @@ mod tags;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-
-use strata_platform::Platform;
-use strata_wire::Service;
-
 use crate::operation::Operations;
 
-pub fn service(platform: &Arc<Platform>) -> Service {
-    Operations::new("sagemaker", platform)
+pub fn operations() -> Operations {
+    Operations::new("sagemaker")
         .real("AddTags", tags::add)
         .partial(
             "CreateEndpoint",
@@ -51,5 +46,4 @@ pub fn service(platform: &Arc<Platform>) -> Service {
             endpoint::update,
         )
         .real("UpdateEndpointWeightsAndCapacities", endpoint::update_weights)
-        .build()
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::testing::World;
+use crate::toy::World;
 
 /// The answer with its times set to 0, as indented text.
 fn timeless(mut answer: Value) -> String {
