@@ -12,8 +12,6 @@ mod sagemaker;
 mod sts;
 #[cfg(test)]
 mod testing;
-#[cfg(test)]
-mod toy;
 
 use std::sync::Arc;
 

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use serde_json::json;
 
 use super::invoke::{Answered, MOST_BYTES, endpoint_of, invoke};
-use crate::toy::World;
+use crate::sagemaker::testing::World;
 
 fn headers(lines: &[(&str, &str)]) -> HeaderMap {
     let header = |(name, value): &(&str, &str)| {

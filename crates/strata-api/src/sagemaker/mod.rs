@@ -6,6 +6,8 @@ mod listing;
 mod model;
 mod tags;
 #[cfg(test)]
+pub mod testing;
+#[cfg(test)]
 mod tests;
 
 use crate::operation::Operations;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::toy::World;
+use crate::sagemaker::testing::World;
 
 /// The answer with its times set to 0, as indented text.
 fn timeless(mut answer: Value) -> String {

@@ -1,4 +1,4 @@
-//! A platform in memory with an algorithm that echoes, for tests that deploy and invoke.
+//! A platform in memory with a toy algorithm, and calls to its operations, for tests.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
