@@ -9,10 +9,13 @@ mod algorithm;
 mod answers;
 pub mod card;
 mod list;
+mod provenance;
 pub mod reader;
 mod requests;
+mod run;
 pub mod xgboost;
 
 pub use algorithm::{Algorithm, Channel, Job, TrainError};
 pub use card::Card;
 pub use list::{ALGORITHMS, find};
+pub use run::run;

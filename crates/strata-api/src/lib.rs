@@ -4,6 +4,7 @@
 
 mod cloudwatch;
 mod iam;
+mod keys;
 mod logs;
 mod operation;
 pub mod runtime;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use strata_platform::Platform;
 use strata_wire::Service;
 
+pub use keys::Keys;
 pub use operation::{Cx, Operations};
 
 /// Every service with its operations, in alphabetical order.

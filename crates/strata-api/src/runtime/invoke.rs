@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use strata_base::Cloud;
 use strata_base::predictor::Request;
 use strata_platform::endpoints::{Endpoints, Invocation, InvokeError, Invoked};

@@ -114,9 +114,8 @@ fn query(text: &mut String, raw: &str) {
 /// Percent-encodes all but unreserved characters (RFC 3986) and `also`.
 fn encode(text: &mut String, raw: &str, also: &[u8]) {
     for c in raw.chars() {
-        if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '~') {
-            text.push(c);
-        } else if c.is_ascii() && also.contains(&(c as u8)) {
+        let plain = c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '~');
+        if plain || (c.is_ascii() && also.contains(&(c as u8))) {
             text.push(c);
         } else {
             for byte in c.encode_utf8(&mut [0; 4]).bytes() {

@@ -255,7 +255,7 @@ fn credential_of(head: &Parts) -> Option<(bool, Result<Scope<'_>, AuthError>)> {
 
 /// Takes the credential apart from its end: an access key may hold slashes, the rest may not.
 fn split_scope(text: Cow<'_, str>) -> Result<Scope<'_>, AuthError> {
-    fn parts<'t>(text: &'t str) -> Option<[&'t str; 4]> {
+    fn parts(text: &str) -> Option<[&str; 4]> {
         let mut parts = text.rsplitn(5, '/');
         let (end, service, region, date, key) =
             (parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?);
