@@ -37,8 +37,11 @@ fn main() -> Result<(), String> {
             .collect();
         lines.join("\n")
     };
-    let request =
-        |rows: &[f32]| Request { content_type: "text/csv".into(), body: text(rows).into(), ..Request::default() };
+    let request = |rows: &[f32]| Request {
+        content_type: "text/csv".into(),
+        body: text(rows).into(),
+        ..Request::default()
+    };
     let singles: Vec<Request> = rows.chunks(width).map(request).collect();
     let hundred = request(&rows[..100 * width]);
 
