@@ -101,7 +101,7 @@ pub fn tally(
 
 /// The best model's place, and for a binary classifier the score (before the link) from which
 /// on rows are positive.
-pub fn choose(tallies: &[Tally], settings: &Settings) -> (usize, Option<f64>) {
+pub fn choose(tallies: &[Tally], settings: &Settings, first_is_usual: bool) -> (usize, Option<f64>) {
     let cuts: Vec<Option<Cut>> = tallies
         .iter()
         .map(|tally| tally.scores.as_ref().map(|scores| scores.best(settings.criterion, settings.f_beta)))
@@ -122,8 +122,7 @@ pub fn choose(tallies: &[Tally], settings: &Settings) -> (usize, Option<f64>) {
         .filter(eligible)
         .min_by(|a, b| tallies[*a].mean_loss().total_cmp(&tallies[*b].mean_loss()))
         .unwrap_or(0);
-    // The first model has the settings that do well in general; others must be clearly better.
-    let first_is_sound = tallies.first().is_some_and(|tally| tally.mean_loss().is_finite());
+    let first_is_sound = first_is_usual && tallies.first().is_some_and(|tally| tally.mean_loss().is_finite());
     let keep_first =
         first_is_sound && eligible(&0) && !tallies[lowest].beats_first(&tallies[0], settings.loss);
     let chosen = if keep_first { 0 } else { lowest };

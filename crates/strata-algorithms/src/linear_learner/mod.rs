@@ -353,7 +353,7 @@ fn fit(
             "the loss of every model has become infinite; lower learning_rate, or leave it at auto".into(),
         ));
     }
-    let (chosen, line) = choose(&tallies, settings);
+    let (chosen, line) = choose(&tallies, settings, !method.steps());
     let candidate = candidates[chosen];
     let mut weights = tallies[chosen].weights.clone();
     if holds_back && !job.stopping() {
