@@ -13,6 +13,12 @@ use crate::Card;
 pub trait Algorithm: Send + Sync {
     fn card(&self) -> &'static Card;
 
+    /// What is wrong with these hyperparameters, one sentence a problem; empty when all is well.
+    /// An algorithm adds what its card cannot say, such as values that do not go together.
+    fn problems(&self, given: &BTreeMap<String, String>) -> Vec<String> {
+        self.card().problems(given)
+    }
+
     /// Trains in this process, from `job.channels` to `job.model`; prints log and metric lines
     /// to standard output as AWS's container prints them.
     fn train(&self, job: &Job) -> Result<(), TrainError>;

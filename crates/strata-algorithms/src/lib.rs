@@ -10,10 +10,13 @@ mod answers;
 pub mod card;
 pub mod linear_learner;
 mod list;
+mod provenance;
 pub mod reader;
 mod requests;
+mod run;
 pub mod xgboost;
 
 pub use algorithm::{Algorithm, Channel, Job, TrainError};
 pub use card::Card;
 pub use list::{ALGORITHMS, find};
+pub use run::run;

@@ -1,9 +1,9 @@
 //! Which algorithms exist.
 
-use crate::Algorithm;
+use crate::{Algorithm, xgboost};
 
 /// Every built-in algorithm, in alphabetical order; one line each.
-pub static ALGORITHMS: &[&dyn Algorithm] = &[];
+pub static ALGORITHMS: &[&dyn Algorithm] = &[&xgboost::XGBoost];
 
 /// The algorithm that AWS's image repository of this name holds.
 pub fn find(repository: &str) -> Option<&'static dyn Algorithm> {

@@ -4,27 +4,36 @@
 
 mod cloudwatch;
 mod iam;
+mod keys;
 mod logs;
 mod operation;
-mod runtime;
+pub mod runtime;
 mod sagemaker;
 mod sts;
+#[cfg(test)]
+mod testing;
 
 use std::sync::Arc;
 
 use strata_platform::Platform;
 use strata_wire::Service;
 
-pub use operation::Cx;
+pub use keys::Keys;
+pub use operation::{Cx, Operations};
 
 /// Every service with its operations, in alphabetical order.
-pub fn services(platform: &Arc<Platform>) -> Vec<Service> {
+pub fn operations() -> Vec<Operations> {
     vec![
-        cloudwatch::service(platform),
-        iam::service(platform),
-        logs::service(platform),
-        runtime::service(platform),
-        sagemaker::service(platform),
-        sts::service(platform),
+        cloudwatch::operations(),
+        iam::operations(),
+        logs::operations(),
+        runtime::operations(),
+        sagemaker::operations(),
+        sts::operations(),
     ]
+}
+
+/// The services at work on a platform.
+pub fn services(platform: &Arc<Platform>) -> Vec<Service> {
+    operations().into_iter().map(|operations| operations.bind(platform)).collect()
 }

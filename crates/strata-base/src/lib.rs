@@ -8,6 +8,8 @@ mod clock;
 mod cloud;
 pub mod compute;
 #[cfg(any(test, feature = "exams"))]
+pub mod doubles;
+#[cfg(any(test, feature = "exams"))]
 pub mod exams;
 pub mod logs;
 pub mod memory;

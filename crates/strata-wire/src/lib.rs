@@ -6,8 +6,11 @@
 
 mod call;
 mod fault;
+mod server;
 mod service;
+pub mod sigv4;
 
 pub use call::{Call, Caller, Reply};
 pub use fault::Fault;
+pub use server::{Answer, Body, serve};
 pub use service::{Handler, Label, Service};

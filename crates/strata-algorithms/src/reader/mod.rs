@@ -10,6 +10,8 @@ mod libsvm;
 pub(crate) mod number;
 mod pipeline;
 
+use std::path::PathBuf;
+
 use crate::algorithm::Channel;
 pub use error::{Place, Places, Problem, ReadError};
 use pipeline::Pipeline;
@@ -284,6 +286,11 @@ pub fn read_all(channel: &Channel, layout: &Layout, threads: usize) -> Result<Ta
     table.width = pipeline.width();
     table.places = pipeline.places().clone();
     Ok(table)
+}
+
+/// The data files of a channel: name inside the channel, and path.
+pub fn data_files(channel: &Channel) -> Result<Vec<(String, PathBuf)>, ReadError> {
+    Ok(files::list(channel)?.into_iter().map(|file| (file.name, file.path)).collect())
 }
 
 #[cfg(test)]

@@ -1,12 +1,51 @@
 //! The operations of `sagemaker`, in alphabetical order.
 
-use std::sync::Arc;
-
-use strata_platform::Platform;
-use strata_wire::Service;
+mod endpoint;
+mod endpoint_config;
+mod listing;
+mod model;
+mod tags;
+#[cfg(test)]
+pub mod testing;
+#[cfg(test)]
+mod tests;
 
 use crate::operation::Operations;
 
-pub fn service(platform: &Arc<Platform>) -> Service {
-    Operations::new("sagemaker", platform).build()
+pub fn operations() -> Operations {
+    Operations::new("sagemaker")
+        .real("AddTags", tags::add)
+        .partial(
+            "CreateEndpoint",
+            "New variants take over all at once; canary, linear and rolling traffic are refused.",
+            endpoint::create,
+        )
+        .partial(
+            "CreateEndpointConfig",
+            "Instance types are kept but not enforced; serverless, shadow and asynchronous variants, data capture \
+             and explainers are refused.",
+            endpoint_config::create,
+        )
+        .partial(
+            "CreateModel",
+            "Images of built-in algorithms only; inference pipelines and multi-model containers are refused.",
+            model::create,
+        )
+        .real("DeleteEndpoint", endpoint::delete)
+        .real("DeleteEndpointConfig", endpoint_config::delete)
+        .real("DeleteModel", model::delete)
+        .real("DeleteTags", tags::delete)
+        .real("DescribeEndpoint", endpoint::describe)
+        .real("DescribeEndpointConfig", endpoint_config::describe)
+        .real("DescribeModel", model::describe)
+        .real("ListEndpointConfigs", endpoint_config::list)
+        .real("ListEndpoints", endpoint::list)
+        .real("ListModels", model::list)
+        .real("ListTags", tags::list)
+        .partial(
+            "UpdateEndpoint",
+            "New variants take over all at once; canary, linear and rolling traffic are refused.",
+            endpoint::update,
+        )
+        .real("UpdateEndpointWeightsAndCapacities", endpoint::update_weights)
 }

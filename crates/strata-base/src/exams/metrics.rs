@@ -94,7 +94,7 @@ pub async fn activity_is_known(metrics: &dyn Metrics) {
     metrics.put(&[single(&old, 100, 1.0), single(&new, 50, 1.0), single(&new, 200, 1.0)]).await.unwrap();
     let active =
         async |since| metrics.active_series(Some("active"), None, &[], Timestamp(since)).await.unwrap();
-    assert_eq!(active(101).await, [new.clone()]);
-    assert_eq!(active(100).await, [new, old]);
+    assert_eq!(active(100).await, [new.clone(), old]);
+    assert_eq!(active(101).await, [new]);
     assert_eq!(active(201).await, []);
 }
