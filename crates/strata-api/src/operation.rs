@@ -116,15 +116,19 @@ where
 /// Absent, null, `false` and empty members pass, since they ask for nothing.
 pub fn refuse_members(document: &Value, members: &[(&str, &str)]) -> Result<(), Fault> {
     for (member, sentence) in members {
-        let asked = match document.get(member) {
-            None | Some(Value::Null | Value::Bool(false)) => false,
-            Some(Value::Array(items)) => !items.is_empty(),
-            Some(Value::Object(map)) => !map.is_empty(),
-            Some(_) => true,
-        };
-        if asked {
+        if document.get(member).is_some_and(is_asked) {
             return Err(Fault::validation(format!("{member} is not honoured by this cloud: {sentence}")));
         }
     }
     Ok(())
+}
+
+/// Whether the value of a member asks for anything.
+pub fn is_asked(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(map) => !map.is_empty(),
+        _ => true,
+    }
 }

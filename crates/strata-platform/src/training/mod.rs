@@ -37,6 +37,7 @@ use self::runner::Runner;
 use self::spec::{MetricDefinition, S3Place, Source};
 use crate::Ports;
 use crate::images::ImageUri;
+use crate::tags::{TagError, Tags};
 
 /// Finds the built-in algorithm that an image means.
 pub type Resolver = Arc<dyn Fn(&str) -> Option<&'static dyn Algorithm> + Send + Sync>;
@@ -56,7 +57,7 @@ pub struct Options {
     pub shutdown_grace: Duration,
     /// Most jobs that are not over.
     pub most_unfinished: usize,
-    /// Further variables for every program, e.g. where framework packages are.
+    /// Variables that every program gets beside the job's own.
     pub environment: Vec<(String, String)>,
     pub resolver: Resolver,
 }
@@ -71,14 +72,30 @@ impl Default for Options {
             grace: Duration::from_secs(120),
             shutdown_grace: Duration::from_secs(3),
             most_unfinished: 10_000,
-            environment: Vec::new(),
+            environment: passed_on(),
             resolver: Arc::new(|image| ImageUri::parse(image).algorithm()),
         }
     }
 }
 
+/// What a built-in algorithm may need of the cloud's environment: where framework packages
+/// are, and how to get one on first use.
+fn passed_on() -> Vec<(String, String)> {
+    const NAMES: &[&str] = &["HOME", "XDG_CACHE_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+    const PREFIXES: &[&str] =
+        &["STRATA_FRAMEWORKS_DIR", "STRATA_WHEELS", "STRATA_OFFLINE", "STRATA_PYTHON", "PIP_", "UV_"];
+    let proxy = |name: &str| name.to_ascii_lowercase().ends_with("_proxy");
+    let wanted = |name: &str| {
+        NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || proxy(name)
+    };
+    let text = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    text.filter(|(name, _)| wanted(name)).collect()
+}
+
 pub struct Training {
     ports: Arc<Ports>,
+    tags: Tags,
     options: Options,
     jobs: Arc<Jobs>,
     runner: Arc<Runner>,
@@ -120,20 +137,43 @@ impl From<MetadataError> for TrainingError {
     }
 }
 
+impl From<TagError> for TrainingError {
+    fn from(error: TagError) -> Self {
+        match error {
+            TagError::Store(cause) => cause.into(),
+            error => Self::Invalid(error.to_string()),
+        }
+    }
+}
+
 impl Training {
     pub fn new(ports: Arc<Ports>) -> Self {
-        Self::with(ports, Options::default())
+        let mut options = Options::default();
+        // Beside `work` in the data folder, unless told otherwise.
+        if let Some(data) = ports.work.parent()
+            && !options.environment.iter().any(|(name, _)| name == "STRATA_FRAMEWORKS_DIR")
+        {
+            let folder = data.join("frameworks").display().to_string();
+            options.environment.push(("STRATA_FRAMEWORKS_DIR".into(), folder));
+        }
+        Self::with(ports, options)
     }
 
     pub fn with(ports: Arc<Ports>, options: Options) -> Self {
         let jobs = Arc::new(Jobs::new(ports.metadata.clone()));
         let runner = Arc::new(Runner::new(ports.clone(), options.clone(), jobs.clone()));
-        Self { ports, options, jobs, runner }
+        Self { tags: Tags::new(ports.clone()), ports, options, jobs, runner }
     }
 
     /// Records a new job and wakes its runner; returns its ARN. `document` is the whole
     /// request, tags and all, and comes back from [`describe`](Self::describe).
-    pub async fn create(&self, spec: Spec, document: Value) -> Result<String, TrainingError> {
+    pub async fn create(
+        &self,
+        spec: Spec,
+        tags: &[(String, String)],
+        document: Value,
+    ) -> Result<String, TrainingError> {
+        Tags::check(tags)?;
         let name = spec.name.to_string();
         let arn = self.ports.cloud.sagemaker_arn(KIND, &name);
         if self.jobs.get(&name).await?.is_some() {
@@ -163,6 +203,7 @@ impl Training {
             Err(cause) => return Err(cause.into()),
         }
         self.runner.start(&name);
+        self.tags.put(&arn, tags).await?;
         Ok(arn)
     }
 
@@ -191,14 +232,14 @@ impl Training {
         }
     }
 
-    /// Forgets a job that is over; its artefacts stay in the object store. Returns its ARN.
-    pub async fn delete(&self, name: &str) -> Result<String, TrainingError> {
+    /// Forgets a job that is over; its artefacts stay in the object store.
+    pub async fn delete(&self, name: &str) -> Result<(), TrainingError> {
         let job = self.jobs.get(name).await?.ok_or(TrainingError::Missing)?;
         if !job.state.phase.is_over() {
             return Err(TrainingError::NotOver(job.state.phase.status()));
         }
         self.jobs.delete(&job).await?;
-        Ok(job.arn)
+        Ok(self.tags.remove(&job.arn).await?)
     }
 
     /// The metric definitions in force for a job: the caller's and the algorithm's own.
@@ -217,6 +258,11 @@ impl Training {
     /// Ends running programs and waits for that. Their jobs go on after the next start.
     pub async fn shutdown(&self) {
         self.runner.shutdown().await;
+    }
+
+    /// Waits until no job is being worked on.
+    pub async fn idle(&self) {
+        self.runner.idle().await;
     }
 
     fn algorithm(&self, image: &str) -> Result<&'static dyn Algorithm, TrainingError> {
