@@ -19,6 +19,7 @@ mod report;
 mod rows;
 mod settings;
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -43,6 +44,10 @@ impl Algorithm for LinearLearner {
         &card::CARD
     }
 
+    fn problems(&self, given: &BTreeMap<String, String>) -> Vec<String> {
+        Settings::of(given).err().unwrap_or_default()
+    }
+
     fn train(&self, job: &Job) -> Result<(), TrainError> {
         // A reader that went away is no reason to stop training.
         train(job, &mut |line| drop(writeln!(std::io::stdout(), "{line}")))
@@ -55,13 +60,15 @@ impl Algorithm for LinearLearner {
 
 /// Trains and saves; `print` gets the log lines.
 fn train(job: &Job, print: &mut dyn FnMut(&str)) -> Result<(), TrainError> {
-    let settings = Settings::of(&job.hyperparameters)?;
+    let settings =
+        Settings::of(&job.hyperparameters).map_err(|problems| TrainError::Client(problems.join("; ")))?;
     let mut report = Report::new(&job.host, print);
     let mut data = Data::read(job, &settings)?;
     let method = Method::choose(&settings, &data.train);
     report.info(&method.sentence(&settings));
     let Some(winner) = fit(job, &settings, &mut data, &method, &mut report)? else {
-        return Err(TrainError::Algorithm("stopped before the first pass over the data had ended".into()));
+        report.info("Stopped before the first pass over the data had ended; there is no model to keep");
+        return Ok(());
     };
     let chosen = serde_json::json!({
         "optimizer": method.name(&settings),

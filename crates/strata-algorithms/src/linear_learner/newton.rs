@@ -9,6 +9,10 @@ use super::learner::{Candidate, Learner, dot, each_part, slopes};
 use super::loss::Loss;
 use super::rows::Block;
 
+/// A relative gain of the objective that is not worth another pass; weights are then right to
+/// about the root of it.
+const ENOUGH: f64 = 1e-11;
+
 pub struct Newton {
     loss: Loss,
     outputs: usize,
@@ -176,7 +180,7 @@ impl Fit {
         let better = objective < self.objective;
         if !better && self.objective.is_finite() {
             // Within rounding of the best: arrived. Else the step was too long.
-            let close = (objective - self.objective).abs() <= 1e-9 * self.objective.abs();
+            let close = (objective - self.objective).abs() <= ENOUGH * self.objective.abs();
             if close || self.halvings == 20 {
                 self.weights.copy_from_slice(&self.kept);
                 self.done = true;
@@ -192,7 +196,7 @@ impl Fit {
             self.objective = objective;
             self.halvings = 0;
             self.kept.copy_from_slice(&self.weights);
-            if gain <= 1e-9 * objective.abs() {
+            if gain <= ENOUGH * objective.abs() {
                 self.done = true;
             } else {
                 for (output, weights) in self.weights.chunks_exact_mut(stride).enumerate() {
@@ -201,6 +205,9 @@ impl Fit {
                         if shared.is_empty() { &self.curvature[output * size..][..size] } else { shared };
                     let slope = &self.slope[output * stride..][..stride];
                     solve(square, total, slope, &self.candidate, bias_decay, weights);
+                }
+                if self.candidate.l1 == 0.0 && self.weights.len() > stride {
+                    center(&mut self.weights, stride);
                 }
             }
         }
@@ -237,10 +244,10 @@ fn add_squares(block: &Block, bends: &[f64], square: &mut [f64]) {
         }
         row += 4;
     }
-    for row in row..block.rows {
+    for (bend, row) in bends[row..].iter().zip(row..) {
         let x = block.row(row);
         for (place, line) in square.chunks_exact_mut(stride).enumerate() {
-            let factor = bends[row] * x[place];
+            let factor = bend * x[place];
             line[..=place].iter_mut().zip(x).for_each(|(sum, x)| *sum += factor * x);
         }
     }
@@ -307,6 +314,16 @@ fn solve(
         if largest < 1e-14 {
             break;
         }
+    }
+}
+
+/// Takes the mean over the classes from each weight: predictions stay as they are, and the sum
+/// of squares is never so small elsewhere. Left alone this drift would wear off slowly.
+fn center(weights: &mut [f64], stride: usize) {
+    let classes = weights.len() / stride;
+    for place in 0..stride {
+        let mean = weights.iter().skip(place).step_by(stride).sum::<f64>() / classes as f64;
+        weights.iter_mut().skip(place).step_by(stride).for_each(|weight| *weight -= mean);
     }
 }
 

@@ -5,7 +5,6 @@ use std::str::FromStr;
 
 use super::card::CARD;
 use super::loss::Loss;
-use crate::TrainError;
 use crate::card::truth;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,12 +109,17 @@ pub enum Init {
 }
 
 impl Settings {
-    /// Checks against the card, then what the card cannot say: which go together.
-    pub fn of(given: &BTreeMap<String, String>) -> Result<Self, TrainError> {
+    /// Checks against the card, then what the card cannot say: which go together. Fails with
+    /// one sentence a problem.
+    pub fn of(given: &BTreeMap<String, String>) -> Result<Self, Vec<String>> {
         let problems = CARD.problems(given);
         if !problems.is_empty() {
-            return Err(TrainError::Client(problems.join("; ")));
+            return Err(problems);
         }
+        Self::checked(given).map_err(|problem| vec![problem])
+    }
+
+    fn checked(given: &BTreeMap<String, String>) -> Result<Self, String> {
         let values = Values(given);
         let predictor = match values.text("predictor_type") {
             "regressor" => Predictor::Regressor,
@@ -124,7 +128,7 @@ impl Settings {
         };
         let outputs = match predictor {
             Predictor::Multiclass => values.number::<usize>("num_classes")?.filter(|classes| *classes >= 3).ok_or_else(|| {
-                client("predictor_type multiclass_classifier needs num_classes, an integer of 3 or more; for 2 classes choose binary_classifier")
+                "predictor_type multiclass_classifier needs num_classes, an integer of 3 or more; for 2 classes choose binary_classifier".to_owned()
             })?,
             _ => 1,
         };
@@ -161,9 +165,9 @@ impl Settings {
         let positive_weight = match values.text("positive_example_weight_mult") {
             "balanced" => PositiveWeight::Balanced,
             "auto" => {
-                return Err(client(
-                    "positive_example_weight_mult=auto is not offered; give a number or balanced",
-                ));
+                return Err(
+                    "positive_example_weight_mult=auto is not offered; give a number or balanced".to_owned()
+                );
             }
             _ => PositiveWeight::Given(values.number("positive_example_weight_mult")?.unwrap_or(1.0)),
         };
@@ -222,7 +226,7 @@ impl Settings {
     }
 }
 
-fn loss(predictor: Predictor, values: &Values<'_>) -> Result<Loss, TrainError> {
+fn loss(predictor: Predictor, values: &Values<'_>) -> Result<Loss, String> {
     let number = |name: &str, default: f64| values.number::<f64>(name).map(|value| value.unwrap_or(default));
     let insensitivity = number("loss_insensitivity", 0.01)?;
     let name = values.text("loss");
@@ -245,16 +249,12 @@ fn loss(predictor: Predictor, values: &Values<'_>) -> Result<Loss, TrainError> {
                 Predictor::Binary => "logistic, hinge_loss",
                 Predictor::Multiclass => "softmax_loss",
             };
-            return Err(client(format!(
+            return Err(format!(
                 "loss {name} does not go with predictor_type {}; choose auto or one of {fitting}",
                 values.text("predictor_type")
-            )));
+            ));
         }
     })
-}
-
-fn client(sentence: impl Into<String>) -> TrainError {
-    TrainError::Client(sentence.into())
 }
 
 /// The given text, else the card's default.
@@ -274,12 +274,12 @@ impl Values<'_> {
     }
 
     /// `None` for `auto` (or nothing).
-    fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>, TrainError> {
+    fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>, String> {
         match self.text(name) {
             "auto" | "" => Ok(None),
             text => match text.parse() {
                 Ok(number) => Ok(Some(number)),
-                Err(_) => Err(client(format!("hyperparameter {name}: {text} is not a number of its kind"))),
+                Err(_) => Err(format!("hyperparameter {name}: {text} is not a number of its kind")),
             },
         }
     }
@@ -294,7 +294,7 @@ mod tests {
         let given = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let found = match Settings::of(&given) {
             Ok(settings) => format!("{:?} {:?} {}", settings.loss, settings.models, settings.wants_steps),
-            Err(error) => error.to_string(),
+            Err(problems) => problems.join("; "),
         };
         assert!(found.starts_with(expected), "{given:?}: {found}");
     }
@@ -309,26 +309,20 @@ mod tests {
             "predictor_type=multiclass_classifier num_classes=3 _tuning_objective_metric=x",
             "Softmax Some(1)",
         );
-        check("", "ClientError: Missing required hyperparameter: predictor_type");
+        check("", "Missing required hyperparameter: predictor_type");
         check(
             "predictor_type=multiclass_classifier",
-            "ClientError: predictor_type multiclass_classifier needs num_classes",
+            "predictor_type multiclass_classifier needs num_classes",
         );
         check(
             "predictor_type=regressor loss=logistic",
-            "ClientError: loss logistic does not go with predictor_type regressor",
+            "loss logistic does not go with predictor_type regressor",
         );
         check(
             "predictor_type=binary_classifier positive_example_weight_mult=auto",
-            "ClientError: positive_example_weight_mult=auto is not offered; give a number or balanced",
+            "positive_example_weight_mult=auto is not offered; give a number or balanced",
         );
-        check(
-            "predictor_type=regressor epochs=0",
-            "ClientError: Value 0 of hyperparameter epochs is not in the range",
-        );
-        check(
-            "predictor_type=regressor learning=1",
-            "ClientError: Extraneous hyperparameter found: learning",
-        );
+        check("predictor_type=regressor epochs=0", "Value 0 of hyperparameter epochs is not in the range");
+        check("predictor_type=regressor learning=1", "Extraneous hyperparameter found: learning");
     }
 }
