@@ -236,9 +236,10 @@ pub fn prepare(request: &mut Request<Body>) -> S3Result<()> {
     Ok(())
 }
 
+/// Version 2 in a header is long gone from SDKs. In a presigned URL it is what boto3 makes
+/// unless it is told otherwise; it covers all `x-amz-` headers.
 fn refuse_old_signatures(request: &Request<Body>) -> S3Result<()> {
-    let old_query = query(request.uri()).any(|(name, _)| name == "AWSAccessKeyId" || name == "Signature");
-    if old_query || header(request.headers(), "authorization").starts_with("AWS ") {
+    if header(request.headers(), "authorization").starts_with("AWS ") {
         let message =
             "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.";
         return Err(fault(S3ErrorCode::InvalidRequest, message));
@@ -279,25 +280,28 @@ fn check_signed(headers: &HeaderMap, signed: &[String]) -> S3Result<()> {
     Ok(())
 }
 
-/// Some SDKs put headers into the query of a presigned URL. They are signed there, and meant.
+/// SDKs may put headers into the query of a presigned URL. They are signed there, and meant.
 fn hoist(request: &mut Request<Body>) {
-    if !query(request.uri()).any(|(name, _)| name == "X-Amz-Signature") {
+    let presigned = |wanted: &str| query(request.uri()).any(|(name, _)| name == wanted);
+    let (four, two) = (presigned("X-Amz-Signature"), presigned("Signature"));
+    if !four && !two {
         return;
     }
+    const SIGNATURE: [&str; 8] = [
+        "x-amz-algorithm",
+        "x-amz-content-sha256",
+        "x-amz-credential",
+        "x-amz-date",
+        "x-amz-expires",
+        "x-amz-security-token",
+        "x-amz-signature",
+        "x-amz-signedheaders",
+    ];
     let hoisted: Vec<(String, String)> = query(request.uri())
         .map(|(name, value)| (name.to_ascii_lowercase(), value))
-        .filter(|(name, _)| name.starts_with("x-amz-"))
-        .filter(|(name, _)| {
-            const SIGNATURE: [&str; 7] = [
-                "x-amz-algorithm",
-                "x-amz-credential",
-                "x-amz-date",
-                "x-amz-expires",
-                "x-amz-security-token",
-                "x-amz-signature",
-                "x-amz-signedheaders",
-            ];
-            !SIGNATURE.contains(&name.as_str()) && name != "x-amz-content-sha256"
+        .filter(|(name, _)| match name.as_str() {
+            "content-md5" | "content-type" => two,
+            name => name.starts_with("x-amz-") && (two || !SIGNATURE.contains(&name)),
         })
         .collect();
     for (name, value) in hoisted {
@@ -354,6 +358,15 @@ mod tests {
         assert_eq!(request.headers()["x-amz-acl"], "public-read");
         assert!(!request.headers().contains_key("x-amz-expires"));
         assert!(check_headers(request.headers()).is_err());
+    }
+
+    #[test]
+    fn headers_in_an_old_presigned_query_count() {
+        let uri = "/b/k?AWSAccessKeyId=A&Signature=0&Expires=9&content-type=a%2Fb&x-amz-security-token=t%2B";
+        let mut request = request(uri, &[]);
+        prepare(&mut request).unwrap();
+        assert_eq!(request.headers()["content-type"], "a/b");
+        assert_eq!(request.headers()["x-amz-security-token"], "t+");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use strata_base::objects::ObjectError;
 
 use crate::conditions::shown;
 use crate::fault::{OrFault, fault, from_store, invalid, other, refused};
+use crate::incoming::Trace;
 use crate::server::Server;
 
 /// The region that says nothing: AWS's first.
@@ -19,6 +20,10 @@ impl Server {
         let input = request.input;
         let signed_for = request.region.as_ref().map_or(self.region.as_str(), |region| region.as_str());
         let configuration = input.create_bucket_configuration.unwrap_or_default();
+        let document = request.extensions.get::<Trace>().map(Trace::text).unwrap_or_default();
+        if String::from_utf8_lossy(&document).contains("<Tags") {
+            return Err(refused("buckets cannot be tagged; objects can"));
+        }
         if configuration.bucket.is_some() || configuration.location.is_some() {
             return Err(refused("directory buckets are not implemented: use an ordinary bucket"));
         }
@@ -39,7 +44,7 @@ impl Server {
             result => result.or_fault()?,
         }
         let location = Some(format!("/{}", input.bucket));
-        Ok(S3Response::new(CreateBucketOutput { location, ..Default::default() }))
+        Ok(S3Response::new(CreateBucketOutput { location }))
     }
 
     pub async fn head_bucket_(

@@ -94,8 +94,9 @@ pub fn wanted(condition: ETagCondition) -> String {
 
 /// First byte and length of a range of an object of this size.
 pub fn cut(range: &Range, size: u64) -> S3Result<(u64, u64)> {
-    let unsatisfiable = |_| fault(S3ErrorCode::InvalidRange, "The requested range is not satisfiable");
-    let range = range.check(size).map_err(unsatisfiable)?;
+    let range = range.check(size).ok().filter(|range| !range.is_empty());
+    let message = "The requested range is not satisfiable";
+    let range = range.ok_or_else(|| fault(S3ErrorCode::InvalidRange, message))?;
     Ok((range.start, range.end - range.start))
 }
 

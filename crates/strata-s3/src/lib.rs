@@ -11,6 +11,7 @@ mod conditions;
 mod copy;
 mod fault;
 mod hosts;
+mod incoming;
 mod ledger;
 mod list;
 mod objects;

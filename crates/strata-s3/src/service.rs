@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, EXPECT, HeaderName, HeaderValue,
+};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use s3s::service::S3ServiceBuilder;
@@ -14,9 +16,8 @@ use strata_base::request_id;
 
 use crate::access::{self, Access, Auth, S3Keys};
 use crate::hosts::Hosts;
+use crate::incoming::{BoxError, Trace, Watched};
 use crate::server::Server;
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The body of an answer.
 pub type Answer = UnsyncBoxBody<Bytes, BoxError>;
@@ -49,24 +50,32 @@ impl S3Service {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        self.answer(request.map(|body| Body::http_body_unsync(body.map_err(|error| Wrapped(error.into())))))
-            .await
+        let (mut parts, body) = request.into_parts();
+        // CreateBucket is a short document, of which `s3s` does not show all members.
+        let document = parts.method == Method::PUT && !parts.uri.path().trim_matches('/').contains('/');
+        let (body, trace) = Watched::new(body, document);
+        parts.extensions.insert(trace.clone());
+        self.answer(Request::from_parts(parts, Body::http_body_unsync(body)), trace).await
     }
 
-    async fn answer(&self, mut request: Request<Body>) -> Response<Answer> {
+    async fn answer(&self, mut request: Request<Body>, trace: Trace) -> Response<Answer> {
         let head = request.method() == Method::HEAD;
+        let one = request.version() <= Version::HTTP_11;
+        let expects = request.headers().contains_key(EXPECT);
         let result = match access::prepare(&mut request) {
             Ok(()) => self.inner.call(request).await.unwrap_or_else(|error| broken(BoxError::from(error))),
-            Err(refusal) => refusal.to_http_response().unwrap_or_else(broken),
+            Err(refusal) => {
+                drop(request);
+                refusal.to_http_response().unwrap_or_else(broken)
+            }
         };
-        finish(result, head)
+        let mut response = finish(result, head);
+        if one && !trace.drain(expects).await {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     }
 }
-
-/// An error of the incoming body, with a type that `s3s` can hold.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Wrapped(BoxError);
 
 fn broken(error: impl std::fmt::Debug) -> Response<Body> {
     tracing::error!(?error, "S3 request could not be answered");

@@ -333,3 +333,189 @@ fn bucket_info(row: &sqlx::sqlite::SqliteRow) -> Result<BucketInfo> {
         created: Timestamp(row.try_get("created").map_err(failed)?),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::exam::{self, body};
+    use super::*;
+
+    async fn store(folder: &Path) -> Blobs {
+        Blobs::open(Database::open(folder).await.unwrap(), &folder.join("objects")).await.unwrap()
+    }
+
+    /// Files below the folder, when those that are being removed are gone.
+    async fn files(folder: &Path, expected: usize) -> usize {
+        let give_up = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while count(folder) != expected && std::time::Instant::now() < give_up {
+            tokio::task::yield_now().await;
+        }
+        count(folder)
+    }
+
+    fn count(folder: &Path) -> usize {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.map(|path| if path.is_dir() { count(&path) } else { 1 }).sum()
+    }
+
+    async fn put(store: &Blobs, key: &str, bytes: &'static str) {
+        let attributes = Attributes::default();
+        store
+            .put("b-1", key, body(bytes), attributes, Expected::new(), Precondition::default())
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn passes_the_exam_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path()).await;
+        exam::exam(Arc::new(store.clone())).await;
+        assert_eq!(files(&folder.path().join("objects"), 0).await, 0, "files without an object");
+        assert!(store.0.files.removals() > 0);
+    }
+
+    #[tokio::test]
+    async fn what_a_crash_leaves_is_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let objects = folder.path().join("objects");
+        let first = store(folder.path()).await;
+        first.create_bucket("b-1").await.unwrap();
+        put(&first, "kept", "kept").await;
+        let orphan = objects.join("ab").join(format!("ab{}", "0".repeat(30)));
+        std::fs::write(&orphan, "no object names it").unwrap();
+        std::fs::write(objects.join("tmp").join("half"), "half writ").unwrap();
+        first.0.database.close().await;
+        drop(first);
+
+        let second = store(folder.path()).await;
+        assert_eq!(count(&objects.join("tmp")), 0);
+        second.sweep().await.unwrap();
+        assert_eq!(files(&objects, 1).await, 1);
+        let (info, path) = second.file("b-1", "kept").await.unwrap().unwrap();
+        assert_eq!((info.size, std::fs::read(path).unwrap()), (4, b"kept".to_vec()));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_sweep_spares_what_is_being_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path()).await;
+        store.create_bucket("b-1").await.unwrap();
+        let sweeping = async {
+            for _ in 0..10 {
+                store.sweep().await.unwrap();
+            }
+        };
+        let writing = async {
+            for key in ["1", "2", "3", "4", "5", "6"] {
+                put(&store, key, "bytes").await;
+            }
+        };
+        futures::future::join(sweeping, writing).await;
+        assert_eq!(files(&folder.path().join("objects"), 6).await, 6);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_put_that_is_given_up_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path()).await;
+        store.create_bucket("b-1").await.unwrap();
+        let (sender, receiver) = tokio::sync::mpsc::channel::<std::io::Result<bytes::Bytes>>(1);
+        let stream = futures::stream::unfold(receiver, |mut receiver| async move {
+            receiver.recv().await.map(|piece| (piece, receiver))
+        });
+        let stream: ByteStream = Box::pin(stream);
+        let putting = {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let attributes = Attributes::default();
+                store.put("b-1", "k", stream, attributes, Expected::new(), Precondition::default()).await
+            })
+        };
+        for _ in 0..8 {
+            sender.send(Ok(vec![0; 300_000].into())).await.unwrap();
+        }
+        putting.abort();
+        assert!(putting.await.unwrap_err().is_cancelled());
+        assert_eq!(files(&folder.path().join("objects"), 0).await, 0);
+        assert!(store.head("b-1", "k").await.is_err());
+    }
+
+    /// What the child below writes under a number: its length and its bytes say which it is.
+    fn numbered(number: usize) -> bytes::Bytes {
+        vec![number as u8; 1 + number * 7919 % 900_000].into()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "writes without end: the child of survives_kill_9"]
+    async fn writer_to_be_killed() {
+        let folder = std::env::var("STRATA_TEST_FOLDER").unwrap();
+        let store = store(Path::new(&folder)).await;
+        store.create_bucket("b-1").await.ok();
+        let writers = (0..4).map(|writer| {
+            let store = store.clone();
+            async move {
+                for i in 0.. {
+                    let number = writer + i * 4;
+                    for key in [format!("own/{number}"), "shared".to_string()] {
+                        let attributes = Attributes::default();
+                        let stream = body(numbered(number));
+                        let put = store.put(
+                            "b-1",
+                            &key,
+                            stream,
+                            attributes,
+                            Expected::new(),
+                            Precondition::default(),
+                        );
+                        put.await.unwrap();
+                    }
+                    use std::io::Write;
+                    writeln!(std::io::stdout().lock(), "acknowledged {number}").unwrap();
+                }
+            }
+        });
+        futures::future::join_all(writers).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn survives_kill_9() {
+        use std::io::BufRead;
+        let folder = tempfile::tempdir().unwrap();
+        let mut acknowledged = std::collections::BTreeSet::new();
+        for round in 1..=3 {
+            let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "objects::tests::writer_to_be_killed", "--ignored", "--nocapture"])
+                .env("STRATA_TEST_FOLDER", folder.path())
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .unwrap();
+            let lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+            let numbers = lines.map_while(|line| line.ok()).filter_map(|line| {
+                line.split_once("acknowledged ").and_then(|(_, number)| number.parse::<usize>().ok())
+            });
+            acknowledged.extend(numbers.take(17 * round));
+            child.kill().unwrap();
+            child.wait().unwrap();
+
+            let store = store(folder.path()).await;
+            let query = ListObjects { bucket: "b-1".into(), limit: 10_000, ..Default::default() };
+            let objects = store.list(&query).await.unwrap().objects;
+            for info in &objects {
+                let (_, path) = store.file("b-1", &info.key).await.unwrap().unwrap();
+                let bytes = std::fs::read(path).unwrap();
+                let mut digester = Digester::default();
+                digester.update(&bytes);
+                assert_eq!(digester.finish().md5, info.etag, "{} is torn", info.key);
+            }
+            for number in &acknowledged {
+                let stored = objects.iter().find(|info| info.key == format!("own/{number}"));
+                let stored = stored.unwrap_or_else(|| panic!("{number} was acknowledged and is lost"));
+                assert_eq!(stored.size, numbered(*number).len() as u64);
+            }
+            store.sweep().await.unwrap();
+            let count = objects.len();
+            assert_eq!(files(&folder.path().join("objects"), count).await, count, "rubbish stays");
+            store.0.database.close().await;
+        }
+    }
+}

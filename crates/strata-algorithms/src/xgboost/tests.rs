@@ -185,28 +185,34 @@ fn python_trains_and_predicts_the_same() {
 import json, sys, warnings
 import numpy as np, xgboost
 warnings.simplefilter("ignore")
-folder, libsvm = sys.argv[1], sys.argv[2] == "libsvm"
-given = json.load(open(folder + "/input/config/hyperparameters.json"))
-rounds = int(given.pop("num_round"))
-metrics = given.pop("eval_metric", None)
-given.update(nthread=1, objective=given.get("objective", "reg:squarederror").replace("reg:linear", "reg:squarederror"))
-if metrics: given["eval_metric"] = metrics.split(",")
-if libsvm:
-    rows = [line.split() for line in open(folder + "/input/data/train/data")]
-    x = np.full((len(rows), 4), np.nan, np.float32)
-    for at, row in enumerate(rows):
-        for pair in row[2:]:
-            x[at, int(pair.split(":")[0])] = float(pair.split(":")[1])
-    y, qid = [float(row[0]) for row in rows], [int(row[1][4:]) for row in rows]
-    data = xgboost.DMatrix(x, y, qid=qid)
-else:
-    cells = np.genfromtxt(folder + "/input/data/train/data", delimiter=",", dtype=np.float32)
-    data = xgboost.DMatrix(cells[:, 1:], cells[:, 0])
-theirs = xgboost.train(given, data, rounds)
-ours = xgboost.Booster()
-ours.load_model(folder + "/model/xgboost-model")
-assert ours.num_boosted_rounds() == rounds, ours.num_boosted_rounds()
-print(float(np.abs(theirs.predict(data) - ours.predict(data)).max()))
+
+def apart(folder, kind):
+    given = json.load(open(folder + "/input/config/hyperparameters.json"))
+    rounds = int(given.pop("num_round"))
+    metrics = given.pop("eval_metric", None)
+    objective = given.get("objective", "reg:squarederror").replace("reg:linear", "reg:squarederror")
+    given.update(nthread=1, objective=objective)
+    if metrics:
+        given["eval_metric"] = metrics.split(",")
+    if kind == "libsvm":
+        rows = [line.split() for line in open(folder + "/input/data/train/data")]
+        x = np.full((len(rows), 4), np.nan, np.float32)
+        for at, row in enumerate(rows):
+            for pair in row[2:]:
+                x[at, int(pair.split(":")[0])] = float(pair.split(":")[1])
+        y, qid = [float(row[0]) for row in rows], [int(row[1][4:]) for row in rows]
+        data = xgboost.DMatrix(x, y, qid=qid)
+    else:
+        cells = np.genfromtxt(folder + "/input/data/train/data", delimiter=",", dtype=np.float32)
+        data = xgboost.DMatrix(cells[:, 1:], cells[:, 0])
+    theirs = xgboost.train(given, data, rounds)
+    ours = xgboost.Booster()
+    ours.load_model(folder + "/model/xgboost-model")
+    assert ours.num_boosted_rounds() == rounds, ours.num_boosted_rounds()
+    return float(np.abs(theirs.predict(data) - ours.predict(data)).max())
+
+for word in sys.argv[1:]:
+    print(apart(*word.split("|")))
 "#;
     let Some(_) = library(NAME) else { return };
     let Some(python) = std::env::var_os("STRATA_TEST_PYTHON") else {
@@ -216,16 +222,22 @@ print(float(np.abs(theirs.predict(data) - ours.predict(data)).max()))
     let mut jobs: Vec<_> = ways().into_iter().map(|(words, text)| (words, "text/csv", text)).collect();
     jobs.push(("num_round=6 objective=rank:ndcg", "text/libsvm", libsvm(&classes(3))));
     jobs.push(("num_round=6 tree_method=exact", "text/libsvm", libsvm(&regression())));
-    for (hyperparameters, content_type, text) in jobs {
-        let job = Prepared::new(hyperparameters, &[("train", content_type, &text)]);
-        assert_eq!(job.run(), Ok(()), "{hyperparameters}");
-        let kind = content_type.strip_prefix("text/").unwrap();
-        let output =
-            Command::new(&python).args(["-c", SCRIPT]).arg(job.folder.path()).arg(kind).output().unwrap();
-        let words = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{hyperparameters}: {words}");
-        let apart: f64 = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap();
-        assert!(apart <= 1e-6, "{hyperparameters}: predictions are {apart} apart");
+    let mut command = Command::new(&python);
+    command.args(["-c", SCRIPT]);
+    let prepared = |(words, content_type, text): &(&str, &str, String)| {
+        let job = Prepared::new(words, &[("train", content_type, text)]);
+        assert_eq!(job.run(), Ok(()), "{words}");
+        command.arg(format!("{}|{}", job.folder.path().display(), content_type.trim_start_matches("text/")));
+        job
+    };
+    let folders: Vec<_> = jobs.iter().map(prepared).collect();
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let answers = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(answers.lines().count(), folders.len());
+    for (line, (words, _, _)) in answers.lines().zip(&jobs) {
+        let apart: f64 = line.parse().unwrap();
+        assert!(apart <= 1e-6, "{words}: predictions are {apart} apart");
     }
 }
 

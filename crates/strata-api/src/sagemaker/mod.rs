@@ -5,6 +5,10 @@ mod endpoint_config;
 mod listing;
 mod model;
 mod tags;
+#[cfg(test)]
+pub mod testing;
+#[cfg(test)]
+mod tests;
 mod training_job;
 
 use crate::operation::Operations;

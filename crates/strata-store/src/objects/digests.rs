@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_full_object_crc_is_the_crc_of_all_bytes() {
-        let body: Vec<u8> = (0..100_000u32).map(|i| (i * i) as u8).collect();
+        let body: Vec<u8> = (0..100_000u32).map(|i| (i ^ i >> 7) as u8).collect();
         let whole = digests(&body);
         let parts: Vec<(Digests, u64)> =
             body.chunks(33_333).map(|part| (digests(part), part.len() as u64)).collect();
