@@ -57,7 +57,8 @@ pub struct Options {
     pub shutdown_grace: Duration,
     /// Most jobs that are not over.
     pub most_unfinished: usize,
-    /// Variables that every program gets beside the job's own.
+    /// Variables that every program gets beside the job's own, e.g. where framework packages
+    /// are: nothing else is inherited from the cloud.
     pub environment: Vec<(String, String)>,
     pub resolver: Resolver,
 }
@@ -72,25 +73,10 @@ impl Default for Options {
             grace: Duration::from_secs(120),
             shutdown_grace: Duration::from_secs(3),
             most_unfinished: 10_000,
-            environment: passed_on(),
+            environment: Vec::new(),
             resolver: Arc::new(|image| ImageUri::parse(image).algorithm()),
         }
     }
-}
-
-/// What a built-in algorithm may need of the cloud's environment: where framework packages
-/// are, and how to get one on first use.
-fn passed_on() -> Vec<(String, String)> {
-    const NAMES: &[&str] = &["HOME", "XDG_CACHE_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR"];
-    const PREFIXES: &[&str] =
-        &["STRATA_FRAMEWORKS_DIR", "STRATA_WHEELS", "STRATA_OFFLINE", "STRATA_PYTHON", "PIP_", "UV_"];
-    let proxy = |name: &str| name.to_ascii_lowercase().ends_with("_proxy");
-    let wanted = |name: &str| {
-        NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || proxy(name)
-    };
-    let text = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    text.filter(|(name, _)| wanted(name)).collect()
 }
 
 pub struct Training {
@@ -148,15 +134,7 @@ impl From<TagError> for TrainingError {
 
 impl Training {
     pub fn new(ports: Arc<Ports>) -> Self {
-        let mut options = Options::default();
-        // Beside `work` in the data folder, unless told otherwise.
-        if let Some(data) = ports.work.parent()
-            && !options.environment.iter().any(|(name, _)| name == "STRATA_FRAMEWORKS_DIR")
-        {
-            let folder = data.join("frameworks").display().to_string();
-            options.environment.push(("STRATA_FRAMEWORKS_DIR".into(), folder));
-        }
-        Self::with(ports, options)
+        Self::with(ports, Options::default())
     }
 
     pub fn with(ports: Arc<Ports>, options: Options) -> Self {
