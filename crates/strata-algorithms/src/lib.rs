@@ -6,10 +6,13 @@
 //! hyperparameters, channels and metrics.
 
 mod algorithm;
+mod answers;
 pub mod card;
+pub mod linear_learner;
 mod list;
 mod provenance;
 pub mod reader;
+mod requests;
 mod run;
 pub mod xgboost;
 

@@ -50,7 +50,8 @@ pub trait Compute: Send + Sync + 'static {
     async fn launch(&self, program: &Program) -> Result<Box<dyn Process>, ComputeError>;
 }
 
-/// A program that runs.
+/// A program that runs. Nothing is lost when a future of `line` or `wait` is dropped before
+/// its end. Dropping the process ends the program.
 #[async_trait]
 pub trait Process: Send {
     /// The next line of standard output or error, as they come, lossily decoded and cut to a

@@ -7,6 +7,10 @@
 mod clock;
 mod cloud;
 pub mod compute;
+#[cfg(any(test, feature = "exams"))]
+pub mod doubles;
+#[cfg(any(test, feature = "exams"))]
+pub mod exams;
 pub mod logs;
 pub mod memory;
 pub mod metadata;

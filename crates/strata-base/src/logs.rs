@@ -10,6 +10,11 @@ pub const TRAINING_JOBS: &str = "/aws/sagemaker/TrainingJobs";
 /// Prefix of the group of one endpoint.
 pub const ENDPOINTS: &str = "/aws/sagemaker/Endpoints";
 
+/// What a line weighs beside its message, as CloudWatch Logs counts.
+pub const LINE_OVERHEAD: usize = 26;
+/// One read gives at most about this much, so that a reader's memory is bounded.
+pub const READ_BYTES: usize = 1 << 20;
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LogLine {
     pub at: Timestamp,
@@ -93,5 +98,7 @@ pub trait Logs: Send + Sync + 'static {
     /// Appends lines in one transaction; makes group and stream where they are missing.
     async fn append(&self, group: &str, stream: &str, lines: &[LogLine]) -> Result<(), LogsError>;
 
+    /// May give fewer lines than the limit once they weigh [`READ_BYTES`]: only an empty
+    /// answer means that nothing is left. A group or an exactly named stream must exist.
     async fn read(&self, query: &LogQuery) -> Result<Vec<StoredLine>, LogsError>;
 }

@@ -54,7 +54,7 @@ pub enum MetadataError {
     Store(String),
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SortBy {
     Name,
     #[default]
@@ -87,6 +87,76 @@ pub struct Page {
     pub records: Vec<Record>,
     /// Present exactly when more records follow.
     pub next: Option<String>,
+}
+
+/// A place in a sorted list: the next page begins behind this record, whatever was
+/// created or deleted meanwhile. As text it is opaque to callers, and good only for a list
+/// in the same order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cursor {
+    pub kind: String,
+    pub sort_by: SortBy,
+    pub descending: bool,
+    pub key: SortKey,
+    /// Names are unique, so they settle ties.
+    pub name: String,
+}
+
+/// What a record is sorted by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum SortKey {
+    At(i64),
+    Text(String),
+}
+
+impl SortBy {
+    pub fn key(self, record: &Record) -> SortKey {
+        match self {
+            Self::Name => SortKey::Text(record.name.clone()),
+            Self::Created => SortKey::At(record.created.0),
+            Self::Modified => SortKey::At(record.modified.0),
+            Self::Phase => SortKey::Text(record.phase.clone()),
+        }
+    }
+}
+
+impl Cursor {
+    /// The place right behind `record` in this list.
+    pub fn behind(query: &ListQuery, record: &Record) -> Self {
+        Self {
+            kind: query.kind.clone(),
+            sort_by: query.sort_by,
+            descending: query.descending,
+            key: query.sort_by.key(record),
+            name: record.name.clone(),
+        }
+    }
+
+    /// The cursor of this query, if it has one.
+    pub fn of(query: &ListQuery) -> Result<Option<Self>, MetadataError> {
+        let Some(text) = &query.cursor else { return Ok(None) };
+        let wrong = || MetadataError::Cursor(text.clone());
+        let cursor: Self =
+            unhex(text).and_then(|bytes| serde_json::from_slice(&bytes).ok()).ok_or_else(wrong)?;
+        let timed = matches!(cursor.key, SortKey::At(_));
+        let same = cursor.kind == query.kind
+            && cursor.sort_by == query.sort_by
+            && cursor.descending == query.descending
+            && timed == matches!(cursor.sort_by, SortBy::Created | SortBy::Modified);
+        if same { Ok(Some(cursor)) } else { Err(wrong()) }
+    }
+
+    pub fn encode(&self) -> String {
+        let json = serde_json::to_vec(self).unwrap_or_default();
+        json.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let pairs = text.as_bytes().chunks(2);
+    pairs.map(|pair| Some((digit(*pair.first()?)? * 16 + digit(*pair.get(1)?)?) as u8)).collect()
 }
 
 #[async_trait]

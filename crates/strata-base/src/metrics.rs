@@ -67,4 +67,21 @@ pub trait Metrics: Send + Sync + 'static {
         metric: Option<&str>,
         dimensions: &[(String, Option<String>)],
     ) -> Result<Vec<Series>, MetricsError>;
+
+    /// Those of [`series`](Self::series) that hold a datum at or after `since`.
+    async fn active_series(
+        &self,
+        namespace: Option<&str>,
+        metric: Option<&str>,
+        dimensions: &[(String, Option<String>)],
+        since: Timestamp,
+    ) -> Result<Vec<Series>, MetricsError> {
+        let mut active = Vec::new();
+        for series in self.series(namespace, metric, dimensions).await? {
+            if !self.read(&series, since, Timestamp(i64::MAX)).await?.is_empty() {
+                active.push(series);
+            }
+        }
+        Ok(active)
+    }
 }

@@ -44,7 +44,7 @@ pub struct ObjectInfo {
     /// `FULL_OBJECT` or `COMPOSITE`, where there are checksums.
     pub checksum_type: Option<String>,
     pub attributes: Attributes,
-    /// Sizes of the parts of a multipart object, in order.
+    /// Sizes of the parts of a multipart object, in order. Empty in listings, like `attributes`.
     pub parts: Vec<u64>,
 }
 
@@ -72,7 +72,7 @@ pub struct ListObjects {
     pub prefix: String,
     /// Groups keys by the text up to and with the delimiter.
     pub delimiter: Option<String>,
-    /// Only what sorts behind it (bytes order).
+    /// Only what sorts behind it (bytes order). A prefix that groups it is not listed again.
     pub after: Option<String>,
     /// Most keys and prefixes together.
     pub limit: usize,
@@ -114,8 +114,8 @@ pub enum ObjectError {
     Store(String),
 }
 
-/// Buckets and whole objects. Multipart uploads are a matter of the S3 crate and the
-/// store beneath it ([`Multipart`]).
+/// Buckets and whole objects: all that training and serving need. The rest is a matter of
+/// the S3 crate and the store beneath it ([`Multipart`]).
 #[async_trait]
 pub trait Objects: Send + Sync + 'static {
     async fn create_bucket(&self, bucket: &str) -> Result<(), ObjectError>;
@@ -162,16 +162,74 @@ pub trait Objects: Send + Sync + 'static {
     ) -> Result<(), ObjectError>;
 }
 
+/// A body on its way in, with what is known of its digests.
+pub struct Body {
+    pub stream: ByteStream,
+    /// Digests it must have.
+    pub expected: Expected,
+    /// Checksums to compute and keep with the object, beside the expected ones.
+    pub compute: Vec<String>,
+    /// Asked when the stream has ended: digests that came behind it (HTTP trailers). They are
+    /// compared like the expected ones; their names must be among `compute`.
+    pub trailing: Option<Trailing>,
+}
+
+pub type Trailing = Box<dyn FnOnce() -> Result<Expected, ObjectError> + Send>;
+
+impl Body {
+    /// A body of which nothing is promised.
+    pub fn new(stream: ByteStream) -> Self {
+        Self { stream, expected: Expected::new(), compute: Vec::new(), trailing: None }
+    }
+}
+
+/// An object as it was when it was opened: it stays readable when the key is written again.
+pub struct Opened {
+    pub info: ObjectInfo,
+    pub source: Box<dyn Source>,
+}
+
+/// The bytes of an opened object.
+pub trait Source: Send + Sync {
+    /// `length` bytes from byte `from` on, both within the object's size.
+    fn stream(self: Box<Self>, from: u64, length: u64) -> ByteStream;
+}
+
+/// A copy inside the store.
+#[derive(Clone, Debug, Default)]
+pub struct CopyObject {
+    pub from_bucket: String,
+    pub from_key: String,
+    /// The source must still have this ETag.
+    pub from_etag: Option<String>,
+    pub bucket: String,
+    pub key: String,
+    /// Replaces the source's attributes but for its tags.
+    pub attributes: Option<Attributes>,
+    /// Replaces the source's tags.
+    pub tags: Option<BTreeMap<String, String>>,
+    pub precondition: Precondition,
+}
+
+/// One object to remove, where it still has this ETag if one is given.
+#[derive(Clone, Debug, Default)]
+pub struct DeleteObject {
+    pub key: String,
+    pub if_match: Option<String>,
+}
+
 /// A multipart upload that has not ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct UploadInfo {
     pub id: String,
     pub key: String,
     pub started: Timestamp,
+    /// Algorithm and type of the checksum that the finished object shall carry.
+    pub checksum: Option<(String, String)>,
 }
 
-/// One part of an unfinished upload.
-#[derive(Clone, Debug, PartialEq)]
+/// One part of an upload, or of an object that was uploaded in parts.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PartInfo {
     pub number: u32,
     pub size: u64,
@@ -180,10 +238,71 @@ pub struct PartInfo {
     pub checksums: BTreeMap<String, String>,
 }
 
-/// Uploads in parts: parts become one object at once, when completed.
+/// A part as the caller names it when completing an upload.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PartClaim {
+    pub number: u32,
+    pub etag: String,
+    /// Where the caller says them, they must be the part's.
+    pub checksums: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct ListUploads {
+    pub bucket: String,
+    pub prefix: String,
+    pub delimiter: Option<String>,
+    /// Only uploads of keys behind it or, where an id is given too, of this key and behind the id.
+    pub after: Option<(String, Option<String>)>,
+    /// Most uploads and prefixes together.
+    pub limit: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct UploadListing {
+    /// By key, then by id.
+    pub uploads: Vec<UploadInfo>,
+    pub prefixes: Vec<String>,
+    /// Pass as `after` for the next page; absent on the last.
+    pub next: Option<(String, Option<String>)>,
+}
+
+/// What the S3 protocol asks of a store beyond [`Objects`]: uploads in parts (which become one
+/// object at once, when completed), copies, deletions by the thousand, late checksums.
 #[async_trait]
 pub trait Multipart: Objects {
-    /// `checksum`: the algorithm and type that the finished object shall carry.
+    /// Creates a bucket that says it is in `region`.
+    async fn create_bucket_in(&self, bucket: &str, region: &str) -> Result<(), ObjectError>;
+
+    /// The region it was created with; empty where none was said.
+    async fn region(&self, bucket: &str) -> Result<String, ObjectError>;
+
+    async fn put_body(
+        &self,
+        bucket: &str,
+        key: &str,
+        body: Body,
+        attributes: Attributes,
+        precondition: Precondition,
+    ) -> Result<ObjectInfo, ObjectError>;
+
+    async fn open(&self, bucket: &str, key: &str) -> Result<Opened, ObjectError>;
+
+    /// Does not move bytes. The copy keeps ETag, checksums and parts of the source.
+    async fn copy(&self, copy: CopyObject) -> Result<ObjectInfo, ObjectError>;
+
+    /// Removes many objects at once; one result for each, in order.
+    async fn delete_all(
+        &self,
+        bucket: &str,
+        objects: &[DeleteObject],
+    ) -> Result<Vec<Result<(), ObjectError>>, ObjectError>;
+
+    /// The parts that an object was made of; none where it was put whole.
+    async fn object_parts(&self, bucket: &str, key: &str) -> Result<Vec<PartInfo>, ObjectError>;
+
+    /// `checksum`: the algorithm and type (`FULL_OBJECT`, `COMPOSITE`) that the finished object
+    /// shall carry.
     async fn start_upload(
         &self,
         bucket: &str,
@@ -192,32 +311,34 @@ pub trait Multipart: Objects {
         checksum: Option<(String, String)>,
     ) -> Result<String, ObjectError>;
 
+    async fn upload(&self, bucket: &str, key: &str, upload: &str) -> Result<UploadInfo, ObjectError>;
+
     async fn put_part(
         &self,
         bucket: &str,
         key: &str,
         upload: &str,
         number: u32,
-        body: ByteStream,
-        expected: Expected,
+        body: Body,
     ) -> Result<PartInfo, ObjectError>;
 
     async fn parts(&self, bucket: &str, key: &str, upload: &str) -> Result<Vec<PartInfo>, ObjectError>;
 
-    /// `parts`: number and ETag as the caller says them, ascending.
+    /// `parts`: ascending. `expected`: the checksum of the finished object, where the caller says
+    /// it. Completing once more, with the object still there, answers as the first time.
     async fn complete_upload(
         &self,
         bucket: &str,
         key: &str,
         upload: &str,
-        parts: &[(u32, String)],
+        parts: &[PartClaim],
         expected: Expected,
         precondition: Precondition,
     ) -> Result<ObjectInfo, ObjectError>;
 
     async fn abort_upload(&self, bucket: &str, key: &str, upload: &str) -> Result<(), ObjectError>;
 
-    async fn uploads(&self, bucket: &str, prefix: &str) -> Result<Vec<UploadInfo>, ObjectError>;
+    async fn uploads(&self, query: &ListUploads) -> Result<UploadListing, ObjectError>;
 }
 
 /// Splits `s3://bucket/key/or/prefix`; also the `https://s3-region.amazonaws.com/bucket/key`

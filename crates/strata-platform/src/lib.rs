@@ -8,6 +8,8 @@ pub mod endpoints;
 pub mod images;
 pub mod models;
 pub mod tags;
+#[cfg(test)]
+mod toy;
 pub mod training;
 
 use std::path::PathBuf;
@@ -47,10 +49,11 @@ pub struct Platform {
 impl Platform {
     pub fn new(ports: Ports) -> Self {
         let ports = Arc::new(ports);
+        let models = Arc::new(models::Models::new(ports.clone()));
         Self {
             access: Arc::new(access::Access::new(ports.clone())),
-            endpoints: Arc::new(endpoints::Endpoints::new(ports.clone())),
-            models: Arc::new(models::Models::new(ports.clone())),
+            endpoints: Arc::new(endpoints::Endpoints::new(ports.clone(), models.clone())),
+            models,
             tags: Arc::new(tags::Tags::new(ports.clone())),
             training: Arc::new(training::Training::new(ports.clone())),
             ports,

@@ -6,6 +6,7 @@ mod data;
 mod ffi;
 mod metrics;
 mod parameters;
+pub mod serve;
 mod train;
 
 use std::collections::BTreeMap;
@@ -31,7 +32,7 @@ impl Algorithm for XGBoost {
     }
 
     fn load(&self, model: &Path) -> Result<Box<dyn Scorer>, String> {
-        Err(format!("serving of {} is not there yet", model.display()))
+        serve::load(model)
     }
 }
 

@@ -1,12 +1,24 @@
 //! The operations of `sagemaker-runtime`, in alphabetical order.
 
-use std::sync::Arc;
+pub mod invoke;
+mod route;
+#[cfg(test)]
+mod tests;
 
-use strata_platform::Platform;
-use strata_wire::Service;
+pub use route::Invocations;
 
 use crate::operation::Operations;
 
-pub fn service(platform: &Arc<Platform>) -> Service {
-    Operations::new("sagemaker-runtime", platform).build()
+pub fn operations() -> Operations {
+    Operations::new("sagemaker-runtime")
+        .partial(
+            "InvokeEndpoint",
+            "Target models, target containers, inference components, sessions and explanations are refused.",
+            invoke::operation,
+        )
+        .refused("InvokeEndpointAsync", "Call InvokeEndpoint: asynchronous endpoints cannot be made yet.")
+        .refused(
+            "InvokeEndpointWithResponseStream",
+            "Call InvokeEndpoint: built-in models answer whole, never in pieces.",
+        )
 }

@@ -1,0 +1,63 @@
+//! `GET /metrics` for Prometheus, which signs nothing: it opens to HTTP basic authentication
+//! with an access key id as the user and its secret as the password.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::{Method, StatusCode};
+use strata_base::Timestamp;
+use strata_platform::Platform;
+use strata_wire::{Body, RawCall, RawReply, RawRoute, Response};
+use subtle::ConstantTimeEq;
+
+pub struct Prometheus(pub Arc<Platform>);
+
+impl RawRoute for Prometheus {
+    fn claims(&self, head: &Parts, service: Option<&str>) -> bool {
+        head.uri.path() == "/metrics" && head.method == Method::GET && service.is_none()
+    }
+
+    fn signed(&self) -> bool {
+        false
+    }
+
+    fn handle(&self, call: RawCall) -> RawReply {
+        if !self.opens(&call.parts) {
+            let mut response = Response::new(Body::from(
+                "an access key id as the user and its secret as the password are needed\n",
+            ));
+            *response.status_mut() = StatusCode::UNAUTHORIZED;
+            let basic = HeaderValue::from_static("Basic realm=\"strata\"");
+            response.headers_mut().insert(WWW_AUTHENTICATE, basic);
+            return response.into();
+        }
+        let mut response = Response::new(Body::from(self.0.endpoints.prometheus()));
+        let text = HeaderValue::from_static("text/plain; version=0.0.4");
+        response.headers_mut().insert(CONTENT_TYPE, text);
+        response.into()
+    }
+}
+
+impl Prometheus {
+    /// Whether the request carries a key of this cloud. Temporary keys do not open: basic
+    /// authentication has no place for their token.
+    fn opens(&self, head: &Parts) -> bool {
+        let given = head
+            .headers
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok()?.strip_prefix("Basic "))
+            .and_then(|text| STANDARD.decode(text.trim()).ok())
+            .and_then(|bytes| String::from_utf8(bytes).ok());
+        let Some((key, secret)) = given.as_deref().and_then(|text| text.split_once(':')) else {
+            return false;
+        };
+        self.0.access.find(key).is_some_and(|credential| {
+            credential.session_token.is_none()
+                && !credential.expired(Timestamp::now())
+                && bool::from(credential.secret.as_bytes().ct_eq(secret.as_bytes()))
+        })
+    }
+}
