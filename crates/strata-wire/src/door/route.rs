@@ -51,6 +51,7 @@ impl Door {
         // Nothing says whose it is: a browser, a public object, or S3's signature before SigV4.
         if let (None, true, Some(fallback)) = (scope, is_anonymous(parts), &self.fallback)
             && !is_json(parts)
+            && !(parts.method == Method::POST && parts.uri.path() == "/")
         {
             return Route::Fallback(fallback);
         }
