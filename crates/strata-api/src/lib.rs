@@ -36,11 +36,15 @@ fn operations() -> Vec<Operations> {
     ]
 }
 
+/// The services at work on a platform.
+fn services(platform: &Arc<Platform>) -> Vec<Service> {
+    operations().into_iter().map(|operations| operations.bind(platform)).collect()
+}
+
 /// The door of this platform: every service, the hot path, S3, and Prometheus' metrics.
 pub fn door(platform: &Arc<Platform>, objects: Arc<dyn Multipart>) -> Door {
     let keys = Arc::new(Keys::new(platform.access.clone()));
-    let services: Vec<Service> =
-        operations().into_iter().map(|operations| operations.bind(platform)).collect();
+    let services = services(platform);
     let cloud = &platform.ports.cloud;
     let s3 = strata_s3::service(objects, keys.clone(), &cloud.account, &cloud.region);
     Door::new(keys, services)
@@ -70,8 +74,7 @@ mod tests {
     #[tokio::test]
     async fn the_ledger_is_true() {
         let cloud = testing::TestCloud::new(sts::operations()).await;
-        let services: Vec<Service> =
-            operations().into_iter().map(|operations| operations.bind(&cloud.platform)).collect();
+        let services = services(&cloud.platform);
         let invocations = runtime::Invocations(cloud.platform.clone());
         assert_eq!(ledger::complaints(&services, &[&invocations]), Vec::<String>::new());
     }
