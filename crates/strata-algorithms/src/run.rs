@@ -41,9 +41,9 @@ fn start(name: &str, verb: &str, opt_ml: &Path) -> Result<(), TrainError> {
     }
     let job = prepared(opt_ml)?;
     println!(
-        "strata {}: {} starts on {} with {} threads; channels: {}",
-        env!("CARGO_PKG_VERSION"),
+        "{} {} starts on {}: {} threads, channels {}",
         algorithm.card().name,
+        env!("CARGO_PKG_VERSION"),
         job.host,
         job.threads,
         job.channels.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
