@@ -95,7 +95,8 @@ impl World {
         payload: Bytes,
         headers: HeaderMap,
     ) -> Result<Reply, Fault> {
-        let services = crate::services(&self.platform);
+        let services: Vec<_> =
+            crate::operations().into_iter().map(|operations| operations.bind(&self.platform)).collect();
         let service = services.iter().find(|known| known.name == service).expect("a service");
         let handler = service.operations[operation].handler.as_ref().expect("a handler");
         let caller = Caller {
