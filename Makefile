@@ -27,5 +27,5 @@ bench:
 	@benches/run.sh
 
 clean:
-	rm -rf .venv .strata examples/data benches/floor/target
+	rm -rf .venv .strata examples/data
 	cargo clean

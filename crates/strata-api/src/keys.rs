@@ -35,12 +35,12 @@ impl Keys {
         let to = Arc::new(Credential {
             secret: from.secret.clone(),
             session_token: from.session_token.clone(),
-            caller: Caller {
+            caller: Arc::new(Caller {
                 access_key: principal.access_key.clone(),
                 arn: principal.arn.clone(),
                 user_id: principal.user_id.clone(),
                 account: principal.account.clone(),
-            },
+            }),
             expires: from.expires,
         });
         let new = Translated { from: from.clone(), to: to.clone() };

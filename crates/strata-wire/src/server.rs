@@ -1,188 +1,221 @@
-//! The listener: one port for HTTP/1.1 and cleartext HTTP/2, bounded in every
-//! direction, and a shutdown that finishes what runs.
+//! Listens, speaks HTTP/1.1 and HTTP/2 (by prior knowledge) on one port, and ends gracefully.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
-use std::future::Future;
-use std::pin::{Pin, pin};
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::{Body as HttpBody, Frame, SizeHint};
-use http_body_util::BodyExt;
-use http_body_util::combinators::UnsyncBoxBody;
-use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
+use futures::task::AtomicWaker;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use tokio::io::AsyncWriteExt;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
-use tracing::{debug, warn};
+use tokio::sync::Semaphore;
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior};
 
-/// Connections served at the same time; the next one is told to come back.
-const CONNECTIONS: usize = 4096;
-/// From accept, or from the end of the request before, to the end of the next request's head.
-const HEAD_TIME: Duration = Duration::from_secs(75);
-/// Bytes of a request's head; AWS's own limit on headers is near this.
-const HEAD_BYTES: usize = 64 * 1024;
-const HTTP2_STREAMS: u32 = 256;
+use crate::Door;
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
-
-/// The body of an answer: bytes that are there (no allocation), or a stream.
-pub enum Body {
-    Full(Bytes),
-    Stream(UnsyncBoxBody<Bytes, Failure>),
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections at once; further ones get a 503 and are closed.
+    pub connections: usize,
+    /// How long a connection may be without a whole request, be it idle or slow.
+    pub idle: Duration,
+    /// How long requests in flight may go on after the end was asked for.
+    pub grace: Duration,
 }
 
-impl Body {
-    pub fn stream<B>(body: B) -> Self
-    where
-        B: HttpBody<Data = Bytes> + Send + 'static,
-        B::Error: Into<Failure>,
-    {
-        Self::Stream(body.map_err(Into::into).boxed_unsync())
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: 4096, idle: Duration::from_secs(60), grace: Duration::from_secs(30) }
     }
 }
 
-impl From<Bytes> for Body {
-    fn from(bytes: Bytes) -> Self {
-        Self::Full(bytes)
-    }
-}
+/// The largest head of a request: the longest presigned URLs take a few kilobytes.
+const MOST_HEAD: usize = 64 << 10;
 
-impl HttpBody for Body {
-    type Data = Bytes;
-    type Error = Failure;
+/// How long a client has, at the end, to take the answer that it was given.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
-        match self.get_mut() {
-            Self::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Self::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Self::Stream(body) => Pin::new(body).poll_frame(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Full(bytes) => bytes.is_empty(),
-            Self::Stream(body) => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Stream(body) => body.size_hint(),
-        }
-    }
-}
-
-/// Who answers requests.
-pub trait Answer: Send + Sync + 'static {
-    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
-}
-
-/// Serves until `stop` resolves; then closes the port and gives requests in flight `grace` to end.
-pub async fn serve<D: Answer>(
-    listener: TcpListener,
-    door: Arc<D>,
-    stop: impl Future<Output = ()>,
-    grace: Duration,
-) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let shutdown = GracefulShutdown::new();
-    let mut stop = pin!(stop);
+/// Serves until `end` is ready, then finishes what is in flight and returns.
+pub async fn serve(listener: TcpListener, door: Arc<Door>, limits: Limits, end: impl Future<Output = ()>) {
+    let room = Arc::new(Semaphore::new(limits.connections));
+    let mut connections = JoinSet::new();
+    let mut open: HashMap<Id, Open> = HashMap::new();
+    let mut end = pin!(end);
+    let mut tick = tokio::time::interval_at(Instant::now() + limits.idle / 4, limits.idle / 4);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = &mut stop => break,
-        };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(cause) => {
-                // Out of file descriptors, most likely: connections must end before more come.
-                warn!(%cause, "could not accept a connection");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
-        match places.clone().try_acquire_owned() {
-            Ok(place) => {
-                tokio::spawn(connection(stream, place, door.clone(), shutdown.watcher()));
-            }
-            Err(_) => {
-                tokio::spawn(turn_away(stream));
-            }
+        tokio::select! {
+            () = &mut end => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => match room.clone().try_acquire_owned() {
+                    Ok(place) => {
+                        let link = Arc::new(Link::default());
+                        let (door, theirs) = (door.clone(), link.clone());
+                        let task = connections.spawn(async move {
+                            connection(stream, door, theirs).await;
+                            drop(place);
+                        });
+                        open.insert(task.id(), Open { task, link, begun: 0, quiet: 0 });
+                    }
+                    Err(_) => turn_away(stream),
+                },
+                Err(cause) => wait_after(&cause).await,
+            },
+            Some(ended) = connections.join_next_with_id() => forget(&mut open, ended),
+            _ = tick.tick() => open.values_mut().for_each(Open::close_if_idle),
         }
     }
     drop(listener);
-    if timeout(grace, shutdown.shutdown()).await.is_err() {
-        warn!(seconds = grace.as_secs(), "requests did not end in time; leaving them");
+    for connection in open.values() {
+        connection.link.ending.store(true, Ordering::Release);
+        connection.link.waker.wake();
     }
-}
-
-async fn connection<D: Answer>(
-    stream: TcpStream,
-    place: OwnedSemaphorePermit,
-    door: Arc<D>,
-    watcher: hyper_util::server::graceful::Watcher,
-) {
-    let _place = place;
-    // Without it an answer waits for the client's delayed acknowledgement: 40 ms.
-    let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| {
-        let door = door.clone();
-        async move { Ok::<_, Infallible>(door.answer(request).await) }
-    });
-    let ended = match timeout(HEAD_TIME, speaks_http2(&stream)).await {
-        Ok(Ok(true)) => {
-            let mut http = http2::Builder::new(TokioExecutor::new());
-            http.timer(TokioTimer::new())
-                .max_concurrent_streams(HTTP2_STREAMS)
-                .max_header_list_size(HEAD_BYTES as u32)
-                .keep_alive_interval(HEAD_TIME);
-            watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await
+    let finished = async {
+        while let Some(ended) = connections.join_next_with_id().await {
+            forget(&mut open, ended);
         }
-        Ok(Ok(false)) => {
-            let mut http = http1::Builder::new();
-            http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(HEAD_BYTES);
-            watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await
-        }
-        Ok(Err(_)) | Err(_) => return,
     };
-    if let Err(cause) = ended {
-        debug!(%cause, "connection ended early");
+    if tokio::time::timeout(limits.grace, finished).await.is_err() {
+        tracing::warn!(grace = ?limits.grace, open = connections.len(), "requests did not end in time");
+        connections.shutdown().await;
     }
 }
 
-/// HTTP/2 by prior knowledge starts with `PRI * HTTP/2.0`; no HTTP/1.1 method starts so.
-async fn speaks_http2(stream: &TcpStream) -> std::io::Result<bool> {
-    const START: &[u8] = b"PRI ";
-    let mut seen = [0; START.len()];
-    loop {
-        let n = stream.peek(&mut seen).await?;
-        if n == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
+fn forget(open: &mut HashMap<Id, Open>, ended: Result<(Id, ()), JoinError>) {
+    match ended {
+        Ok((id, ())) => open.remove(&id),
+        Err(cause) => open.remove(&cause.id()),
+    };
+}
+
+/// Binds the port, so that a caller can tell the address before anything is served.
+pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}
+
+async fn connection(stream: TcpStream, door: Arc<Door>, link: Arc<Link>) {
+    // Small answers must not wait for the client's acknowledgement.
+    let _ = stream.set_nodelay(true);
+    let theirs = link.clone();
+    let service = service_fn(move |request| {
+        let (door, busy) = (door.clone(), Busy::new(&theirs));
+        async move {
+            let mut response = door.answer(request).await;
+            response.body_mut().hold(busy);
+            Ok::<_, Infallible>(response)
         }
-        if seen[..n] != START[..n] {
-            return Ok(false);
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    // hyper's own time-out for heads takes two timers a request; `Open` takes none.
+    builder.http1().max_buf_size(MOST_HEAD).half_close(false);
+    builder.http2().max_header_list_size(MOST_HEAD as u32).max_concurrent_streams(256);
+    let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
+
+    let (mut known, mut ending) = (false, None);
+    let served = poll_fn(|cx| {
+        if !std::mem::replace(&mut known, true) {
+            link.waker.register(cx.waker());
         }
-        if n == START.len() {
-            return Ok(true);
+        if ending.is_none() && link.ending.load(Ordering::Acquire) {
+            serving.as_mut().graceful_shutdown();
+            ending = Some(Box::pin(tokio::time::sleep(LAST_WORDS)));
         }
-        // Peeking wakes at once while bytes wait, so this would spin.
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        if let Poll::Ready(done) = serving.as_mut().poll(cx) {
+            return Poll::Ready(done);
+        }
+        // Still open without a request in flight: half a head, or an answer that nobody reads.
+        if let Some(patience) = &mut ending
+            && !link.busy()
+            && patience.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Ok(()));
+        }
+        Poll::Pending
+    });
+    if let Err(cause) = served.await {
+        tracing::debug!(%cause, "connection ended");
     }
 }
 
-async fn turn_away(mut stream: TcpStream) {
-    const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\
-                          Connection: close\r\n\r\n";
-    let _ = timeout(Duration::from_secs(1), stream.write_all(BUSY)).await;
+/// What a connection and the server tell each other. The connection polls nothing for it:
+/// counting two numbers a request is all that watching costs.
+#[derive(Default)]
+struct Link {
+    begun: AtomicU64,
+    ended: AtomicU64,
+    /// The server asks the connection to finish.
+    ending: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl Link {
+    fn busy(&self) -> bool {
+        let ended = self.ended.load(Ordering::Acquire);
+        self.begun.load(Ordering::Acquire) != ended
+    }
+}
+
+/// A connection as the server sees it.
+struct Open {
+    task: AbortHandle,
+    link: Arc<Link>,
+    /// Requests begun at the last look, and looks since anything happened.
+    begun: u64,
+    quiet: u32,
+}
+
+impl Open {
+    /// Closes a connection that had no request for four looks: idle ones, and those that
+    /// send a head byte by byte.
+    fn close_if_idle(&mut self) {
+        let begun = self.link.begun.load(Ordering::Acquire);
+        let idle = begun == self.begun && !self.link.busy();
+        self.quiet = if idle { self.quiet + 1 } else { 0 };
+        self.begun = begun;
+        if self.quiet >= 4 {
+            self.task.abort();
+        }
+    }
+}
+
+/// One request in flight.
+struct Busy(Arc<Link>);
+
+impl Busy {
+    fn new(link: &Arc<Link>) -> Self {
+        link.begun.fetch_add(1, Ordering::AcqRel);
+        Self(link.clone())
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// One connection too many: says so without waiting for a request, and closes.
+fn turn_away(stream: TcpStream) {
+    const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n\
+        x-amzn-errortype: ServiceUnavailable\r\nContent-Length: 51\r\nConnection: close\r\n\r\n\
+        {\"message\":\"too many connections; try again later\"}";
+    let _ = stream.try_write(BUSY);
+}
+
+/// A connection that was gone again is nothing; no more file handles is a reason to wait.
+async fn wait_after(cause: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    if !matches!(cause.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
+        tracing::warn!(%cause, "could not accept a connection");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }

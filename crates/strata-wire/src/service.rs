@@ -23,6 +23,7 @@ pub enum Label {
 
 pub struct Entry {
     pub label: Label,
+    /// `None` for refused operations, and for those that a raw route serves.
     pub handler: Option<Handler>,
 }
 
@@ -30,11 +31,14 @@ pub struct Entry {
 pub struct Service {
     pub name: &'static str,
     pub operations: BTreeMap<&'static str, Entry>,
+    /// Bytes that a request's body may have. Operations whose model has a member that may be
+    /// longer get room for it on top.
+    pub max_body: usize,
 }
 
 impl Service {
     pub fn new(name: &'static str) -> Self {
-        Self { name, operations: BTreeMap::new() }
+        Self { name, operations: BTreeMap::new(), max_body: 1 << 20 }
     }
 
     pub fn insert(&mut self, operation: &'static str, label: Label, handler: Option<Handler>) {

@@ -1,8 +1,11 @@
 //! The operations of `sagemaker-runtime`, in alphabetical order.
 
 pub mod invoke;
+mod route;
 #[cfg(test)]
 mod tests;
+
+pub use route::Invocations;
 
 use crate::operation::Operations;
 

@@ -1,76 +1,89 @@
-//! The canonical request and the string to sign: the same bytes on both sides.
-
-use std::fmt::Write;
+//! The canonical request: the one text that signer and verifier must agree on.
 
 use http::request::Parts;
-use http::{HeaderName, header};
-use sha2::{Digest, Sha256};
 
-use super::ALGORITHM;
+/// What of a request is signed, besides its headers.
+pub struct Canonical<'a> {
+    pub parts: &'a Parts,
+    pub signed_headers: &'a str,
+    /// S3 signs the path as it is; all others tidy it and encode it once more.
+    pub s3: bool,
+    /// Hexadecimal hash, or a word such as `UNSIGNED-PAYLOAD`.
+    pub payload: &'a str,
+}
 
-/// The signature's query parameter, which cannot sign itself.
-const SIGNATURE: &str = "X-Amz-Signature";
-
-/// Writes the canonical request into `text` (emptied first); false if a signed header is absent.
-pub fn request<'a>(
-    text: &mut String,
-    head: &Parts,
-    signed_headers: impl Iterator<Item = &'a str> + Clone,
-    body_digest: &str,
-) -> bool {
-    text.clear();
-    text.push_str(head.method.as_str());
-    text.push('\n');
-    path(text, head.uri.path());
-    text.push('\n');
-    query(text, head.uri.query().unwrap_or_default());
-    text.push('\n');
-    for name in signed_headers.clone() {
-        text.push_str(name);
-        text.push(':');
-        if !header(text, head, name) {
-            return false;
+impl Canonical<'_> {
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.parts.method.as_str().as_bytes());
+        out.push(b'\n');
+        match self.s3 {
+            true => write_s3_path(self.parts.uri.path(), out),
+            false => write_path(self.parts.uri.path(), out),
         }
-        text.push('\n');
-    }
-    text.push('\n');
-    for (i, name) in signed_headers.enumerate() {
-        if i > 0 {
-            text.push(';');
+        out.push(b'\n');
+        if let Some(query) = self.parts.uri.query() {
+            write_query(query, out);
         }
-        text.push_str(name);
+        out.push(b'\n');
+        for name in self.signed_headers.split(';') {
+            self.write_header(name, out);
+        }
+        out.push(b'\n');
+        out.extend_from_slice(self.signed_headers.as_bytes());
+        out.push(b'\n');
+        out.extend_from_slice(self.payload.as_bytes());
     }
-    text.push('\n');
-    text.push_str(body_digest);
-    true
+
+    fn write_header(&self, name: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(name.as_bytes());
+        out.push(b':');
+        let mut values = self.parts.headers.get_all(name).iter();
+        match values.next() {
+            Some(first) => {
+                write_trimmed(first.as_bytes(), out);
+                for value in values {
+                    out.push(b',');
+                    write_trimmed(value.as_bytes(), out);
+                }
+            }
+            // HTTP/2 has no Host header, but every signer signs one.
+            None if name == "host" => {
+                let authority = self.parts.uri.authority().map(|a| a.as_str()).unwrap_or_default();
+                out.extend_from_slice(authority.as_bytes());
+            }
+            None => {}
+        }
+        out.push(b'\n');
+    }
 }
 
-/// The string to sign over a canonical request.
-pub fn string_to_sign(text: &mut String, time: &str, scope: &[&str; 3], canonical: &str) {
-    let [date, region, service] = scope;
-    text.clear();
-    let _ = write!(text, "{ALGORITHM}\n{time}\n{date}/{region}/{service}/aws4_request\n");
-    push_hex(text, &Sha256::digest(canonical.as_bytes()));
-}
-
-pub fn push_hex(text: &mut String, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in bytes {
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+/// Without blanks around, and with one blank for each run of them.
+fn write_trimmed(value: &[u8], out: &mut Vec<u8>) {
+    let value = value.trim_ascii();
+    let blank = |b: &u8| *b == b' ' || *b == b'\t';
+    if !value.windows(2).any(|pair| pair.iter().all(blank)) && !value.contains(&b'\t') {
+        out.extend_from_slice(value);
+        return;
+    }
+    let mut words = value.split(|b| blank(b)).filter(|word| !word.is_empty());
+    if let Some(first) = words.next() {
+        out.extend_from_slice(first);
+    }
+    for word in words {
+        out.push(b' ');
+        out.extend_from_slice(word);
     }
 }
 
-/// The path as sent, encoded once more (every service but S3 does so), dot segments resolved.
-fn path(text: &mut String, raw: &str) {
-    if raw.is_empty() {
-        return text.push('/');
-    }
-    if !raw.contains("/.") && !raw.contains("//") {
-        return encode(text, raw, b"/");
+fn write_path(path: &str, out: &mut Vec<u8>) {
+    // The usual path has nothing to tidy; `tidy` then would only copy it.
+    let plain = !path.contains("//") && !path.contains("/.");
+    if plain {
+        write_encoded(path.as_bytes(), true, out);
+        return;
     }
     let mut segments: Vec<&str> = Vec::new();
-    for segment in raw.split('/') {
+    for segment in path.split('/') {
         match segment {
             "" | "." => {}
             ".." => {
@@ -80,97 +93,56 @@ fn path(text: &mut String, raw: &str) {
         }
     }
     for segment in &segments {
-        text.push('/');
-        encode(text, segment, b"");
+        out.push(b'/');
+        write_encoded(segment.as_bytes(), true, out);
     }
-    if segments.is_empty() || raw.ends_with('/') {
-        text.push('/');
+    if segments.is_empty() || path.ends_with('/') {
+        out.push(b'/');
     }
 }
 
-/// Parameters in order of name, then value, without the signature.
-fn query(text: &mut String, raw: &str) {
-    if raw.is_empty() {
+/// S3: the path decoded and encoded once, so that differently escaped clients agree.
+fn write_s3_path(path: &str, out: &mut Vec<u8>) {
+    let decoded: Vec<u8> = percent_encoding::percent_decode_str(path).collect();
+    write_encoded(&decoded, true, out);
+}
+
+/// Sorted by name, then value; the signature itself is not part of what it signs.
+fn write_query(query: &str, out: &mut Vec<u8>) {
+    if query.is_empty() {
         return;
     }
-    let mut pairs: Vec<(&str, &str)> = raw
+    let encode = |text: &str| {
+        let decoded: Vec<u8> = percent_encoding::percent_decode_str(text).collect();
+        let mut encoded = Vec::with_capacity(text.len());
+        write_encoded(&decoded, false, &mut encoded);
+        encoded
+    };
+    let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = query
         .split('&')
         .filter(|pair| !pair.is_empty())
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .filter(|(name, _)| *name != SIGNATURE)
+        .filter(|(name, _)| *name != "X-Amz-Signature")
+        .map(|(name, value)| (encode(name), encode(value)))
         .collect();
-    pairs.sort_unstable();
-    for (i, (name, value)) in pairs.iter().enumerate() {
-        if i > 0 {
-            text.push('&');
+    pairs.sort();
+    for (index, (name, value)) in pairs.iter().enumerate() {
+        if index > 0 {
+            out.push(b'&');
         }
-        // They are encoded already; only what a sloppy client left open is encoded here.
-        encode(text, name, b"%");
-        text.push('=');
-        encode(text, value, b"%");
+        out.extend_from_slice(name);
+        out.push(b'=');
+        out.extend_from_slice(value);
     }
 }
 
-/// Percent-encodes all but unreserved characters (RFC 3986) and `also`.
-fn encode(text: &mut String, raw: &str, also: &[u8]) {
-    for c in raw.chars() {
-        let plain = c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '~');
-        if plain || (c.is_ascii() && also.contains(&(c as u8))) {
-            text.push(c);
-        } else {
-            for byte in c.encode_utf8(&mut [0; 4]).bytes() {
-                let _ = write!(text, "%{byte:02X}");
-            }
+fn write_encoded(bytes: &[u8], keep_slash: bool, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    for &b in bytes {
+        match b {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(b),
+            b'/' if keep_slash => out.push(b),
+            _ => out.extend_from_slice(&[b'%', HEX[usize::from(b >> 4)], HEX[usize::from(b & 15)]]),
         }
     }
-}
-
-/// All values of a header, joined by commas; runs of spaces folded, ends trimmed.
-fn header(text: &mut String, head: &Parts, name: &str) -> bool {
-    let mut values = head.headers.get_all(name).iter().peekable();
-    if values.peek().is_none() {
-        // HTTP/2 carries the host as :authority.
-        let authority = head.uri.authority().filter(|_| name == header::HOST.as_str());
-        return match authority {
-            Some(authority) => {
-                text.push_str(authority.as_str());
-                true
-            }
-            None => false,
-        };
-    }
-    let mut first = true;
-    for value in values {
-        if !first {
-            text.push(',');
-        }
-        first = false;
-        match value.to_str() {
-            Ok(value) if !value.contains("  ") => text.push_str(value.trim()),
-            Ok(value) => {
-                for (i, word) in value.split_whitespace().enumerate() {
-                    if i > 0 {
-                        text.push(' ');
-                    }
-                    text.push_str(word);
-                }
-            }
-            Err(_) => text.push_str(String::from_utf8_lossy(value.as_bytes()).trim()),
-        }
-    }
-    true
-}
-
-/// The headers that our signer signs: all that are there but those that proxies change.
-pub fn to_sign(head: &Parts) -> Vec<HeaderName> {
-    let mut names: Vec<HeaderName> = head
-        .headers
-        .keys()
-        .filter(|name| {
-            ![header::AUTHORIZATION, header::USER_AGENT, header::CONNECTION, header::EXPECT].contains(name)
-        })
-        .cloned()
-        .collect();
-    names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
-    names
 }
