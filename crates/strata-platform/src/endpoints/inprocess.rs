@@ -80,9 +80,14 @@ impl Predictor for InProcess {
 
 fn keep_pace(pace: &AtomicU64, begun: Instant) {
     let took = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
-    let before = pace.load(Relaxed);
-    // An eighth at a time: one slow request does not move a fast model to the pool.
-    pace.store(before - before / 8 + took.min(INLINE_NANOS * 64) / 8, Relaxed);
+    pace.store(paced(pace.load(Relaxed), took), Relaxed);
+}
+
+/// The average after one more request. It moves by an eighth, and no request counts for more
+/// than four times the limit: a thread that was put aside once, on a busy machine, must not
+/// send a fast model to the pool; a model that is slow twice in a row goes.
+fn paced(before: u64, took: u64) -> u64 {
+    before - before / 8 + took.min(INLINE_NANOS * 4) / 8
 }
 
 /// Bytes of a body that wait in memory.
@@ -103,5 +108,28 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.pool.waiting.fetch_sub(self.bytes, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where a model is answered after requests that took so many microseconds.
+    fn check(micros: &[u64], inline: bool) {
+        let pace = micros.iter().fold(0, |pace, micros| paced(pace, micros * 1000));
+        assert_eq!(pace <= INLINE_NANOS, inline, "{micros:?}: {pace} ns");
+    }
+
+    #[test]
+    fn slow_models_leave_the_callers_thread_and_come_back() {
+        check(&[], true);
+        check(&[3; 1000], true);
+        check(&[3, 3, 1_000_000, 3], true);
+        check(&[900; 1000], true);
+        check(&[5000; 3], false);
+        check(&[1200; 100], false);
+        check(&[u64::MAX / 1000; 100], false);
+        check(&[[5000; 20], [3; 20]].concat(), true);
     }
 }
