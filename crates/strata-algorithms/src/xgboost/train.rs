@@ -262,7 +262,7 @@ impl Patience {
             Some(metric) => of_validation().rfind(|score| {
                 score.metric == *metric || score.metric.split('@').next() == Some(metric.as_str())
             }),
-            None => of_validation().last(),
+            None => of_validation().next_back(),
         };
         let Some(Score { metric, value, .. }) = wanted else {
             let metric = self.metric.clone().unwrap_or_default();
