@@ -22,6 +22,7 @@ import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
 SETTINGS = {"objective": "binary:logistic", "max_depth": 6, "eta": 0.1, "eval_metric": "logloss", "seed": 1}
 
 # The rival: as short as such programs are, and with what helps it (float32 in one step, no index).
@@ -51,11 +52,11 @@ def main():
     words.add_argument("--rounds", type=int, default=100)
     words.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     words.add_argument("--pairs", type=int, default=3)
-    words.add_argument("--program", default=os.path.join(ROOT, "target/release/examples/train"),
+    words.add_argument("--program", default=os.path.join(TARGET, "release/examples/train"),
                        help="runs `PROGRAM xgboost FOLDER`")
     words.add_argument("--rival-matrix", choices=["DMatrix", "QuantileDMatrix"], default="DMatrix")
     words.add_argument("--rival-measures", choices=["yes", "no"], default="yes")
-    words.add_argument("--data", default=os.path.join(ROOT, "target/bench-data"), help="where the CSV file is kept")
+    words.add_argument("--data", default=os.path.join(TARGET, "bench-data"), help="where the CSV file is kept")
     words.add_argument("--write-data", action="store_true", help=argparse.SUPPRESS)
     words.add_argument("--compare", nargs=3, help=argparse.SUPPRESS)
     given = words.parse_args()

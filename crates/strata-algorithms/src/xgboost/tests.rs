@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::json;
 
 use super::ffi::{Booster, Library, Matrix, Reading};
-use crate::reader::{self, Layout, Reader};
+use crate::reader::{self, Features, Layout, Reader};
 
 /// The library, unless it cannot be had here.
 fn library(test: &str) -> Option<Library> {
@@ -168,6 +168,12 @@ fn every_way_to_train_gives_a_model_that_predicts() {
         let predictions = booster.predict(&matrix).unwrap();
         assert_eq!(predictions.values.len(), predictions.outputs * 600);
         assert!(predictions.values.iter().all(|value| value.is_finite()));
+        let Features::Dense { values, .. } = &batch.features else { panic!("csv is dense") };
+        let served = super::serve::load_model(&job.path("model")).unwrap().predict(values).unwrap();
+        assert_eq!(served.len(), predictions.values.len());
+        for (served, library) in served.iter().zip(&predictions.values) {
+            assert!((served - library).abs() <= 1e-6 * library.abs().max(1.0), "{hyperparameters}");
+        }
         let spread = predictions
             .values
             .iter()
