@@ -7,9 +7,11 @@ import hashlib
 import hmac
 import http.client
 import io
+import itertools
 import os
 import random
 import socket
+import threading
 import urllib.parse
 import uuid
 import zlib
@@ -362,6 +364,18 @@ def test_metadata_is_bounded(s3, bucket):
     assert code(s3.put_object, Bucket=bucket, Key="k", Metadata={"m": "v" * 2100}) == "MetadataTooLarge"
 
 
+def test_documents_have_digests(raw, s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    document = b"<Delete><Object><Key>k</Key></Object></Delete>"
+    for headers in ({"content-md5": base64.b64encode(b"0" * 16).decode()}, {"x-amz-checksum-crc32": crc32(b"other")}):
+        status, body, _ = raw.call("POST", f"/{bucket}", document, query="delete=", headers=headers)
+        assert status == 400 and b"BadDigest" in body
+    assert read(s3, bucket, "k") == b"x"
+    headers = {"x-amz-checksum-crc32": crc32(document)}
+    assert raw.call("POST", f"/{bucket}", document, query="delete=", headers=headers)[0] == 200
+    assert code(s3.head_object, Bucket=bucket, Key="k") == "404"
+
+
 # Listing
 
 
@@ -462,6 +476,9 @@ def test_conditional_copy(s3, bucket):
     s3.copy_object(**copy, CopySourceIfMatch=etag)
     assert refusal(s3.copy_object, **copy, CopySourceIfMatch='"other"') == (412, "PreconditionFailed")
     assert refusal(s3.copy_object, **copy, CopySourceIfNoneMatch=etag) == (412, "PreconditionFailed")
+    assert refusal(s3.copy_object, **copy, IfNoneMatch="*") == (412, "PreconditionFailed")
+    assert refusal(s3.copy_object, **copy, IfMatch='"other"') == (412, "PreconditionFailed")
+    s3.copy_object(**copy, IfMatch=etag)
     now = s3.head_object(Bucket=bucket, Key="k")["LastModified"]
     assert code(s3.copy_object, **copy, CopySourceIfModifiedSince=now) == "PreconditionFailed"
 
@@ -887,6 +904,9 @@ def test_virtual_hosts(cloud, s3, bucket):
         status, body, _ = raw.call("GET", "/", query="list-type=2", host=host)
         assert status == 200 and b"<Key>a/k</Key>" in body
         s3.delete_object(Bucket=bucket, Key="a/k")
+    large = os.urandom(9 * MIB)
+    assert raw.call("PUT", "/large", large, host=f"{bucket}.localhost")[0] == 200
+    assert read(s3, bucket, "large") == large
     for host in ("localhost", f"s3.localhost:{raw.url.port}", "strata.example.org"):
         assert raw.call("GET", f"/{bucket}", host=host)[0] == 200
 
@@ -1054,6 +1074,8 @@ def test_bad_requests(raw, cloud, bucket):
         ("GET", f"/{bucket}", "encoding-type=base64", b"", (400,)),
         ("PATCH", f"/{bucket}/k", "", b"", (400, 405, 501)),
         ("PUT", "/", "", b"", (400, 405, 501)),
+        ("POST", f"/{bucket}", "delete=", b"<" * (9 << 20), (400, 413)),
+        ("PUT", f"/{bucket}/%FF", "", b"", (400,)),
     ]:
         status, answer, _ = raw.call(method, path, body, query=query)
         assert status in expected and b"<Error>" in answer, (method, path, query, status, answer)
@@ -1093,3 +1115,40 @@ def test_many_keys_at_once(cloud, s3, bucket):
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         list(pool.map(write, range(64)))
     assert s3.list_objects_v2(Bucket=bucket, Prefix="k/")["KeyCount"] == 64
+
+
+def test_kill_9_in_the_middle_of_puts(own_cloud):
+    """What was acknowledged is there after a power cut, and nothing is half there."""
+    s3 = own_cloud.client("s3")
+    s3.create_bucket(Bucket="survivor")
+    acknowledged = {}
+    cut = threading.Event()
+
+    def write(writer):
+        mine = own_cloud.client("s3")
+        for i in itertools.count():
+            body = random.Random(writer * 1000 + i).randbytes(1 + (writer + i * 7919) % 700_000)
+            try:
+                mine.put_object(Bucket="survivor", Key=f"{writer}/{i}", Body=body)
+            except Exception:
+                return  # the cut
+            acknowledged[f"{writer}/{i}"] = hashlib.md5(body).hexdigest()
+            if len(acknowledged) >= 40:
+                cut.set()
+
+    for _ in range(2):
+        cut.clear()
+        acknowledged.clear()
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            work = [pool.submit(write, i) for i in range(4)]
+            assert cut.wait(60)
+            own_cloud.kill9()
+        for result in work:
+            result.result()
+        own_cloud.start()
+        for key, md5 in acknowledged.items():
+            assert hashlib.md5(read(s3, "survivor", key)).hexdigest() == md5
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket="survivor"):
+            for entry in page["Contents"]:
+                body = read(s3, "survivor", entry["Key"])
+                assert (len(body), hashlib.md5(body).hexdigest()) == (entry["Size"], entry["ETag"].strip('"'))

@@ -81,7 +81,7 @@ fn measure(mut call: impl FnMut(usize)) -> f64 {
     for _ in 0..30 {
         let start = Instant::now();
         let mut calls = 0u32;
-        while calls < 1000 && (calls % 10 != 0 || start.elapsed().as_millis() < 50) {
+        while calls < 1000 && (!calls.is_multiple_of(10) || start.elapsed().as_millis() < 50) {
             call(count);
             count += 1;
             calls += 1;

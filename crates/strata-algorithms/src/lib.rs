@@ -8,6 +8,7 @@
 mod algorithm;
 mod answers;
 pub mod card;
+pub mod linear_learner;
 mod list;
 mod provenance;
 pub mod reader;

@@ -41,9 +41,9 @@ fn start(name: &str, verb: &str, opt_ml: &Path) -> Result<(), TrainError> {
     }
     let job = prepared(opt_ml)?;
     println!(
-        "{} {} starts on {}: {} threads, channels {}",
-        algorithm.card().name,
+        "strata {}: {} starts on {} with {} threads; channels: {}",
         env!("CARGO_PKG_VERSION"),
+        algorithm.card().name,
         job.host,
         job.threads,
         job.channels.keys().map(String::as_str).collect::<Vec<_>>().join(", ")

@@ -45,7 +45,8 @@ pub fn door(platform: &Arc<Platform>, objects: Arc<dyn Multipart>) -> Door {
     let s3 = strata_s3::service(objects, keys.clone(), &cloud.account, &cloud.region);
     Door::new(keys, services)
         .raw(Arc::new(runtime::Invocations(platform.clone())))
-        .raw(Arc::new(prometheus::Prometheus(platform.clone())))
+        .raw(Arc::new(prometheus::Signed(platform.clone())))
+        .raw(Arc::new(prometheus::Basic(platform.clone())))
         .fallback(move |request| {
             let s3 = s3.clone();
             async move { s3.call(request).await }

@@ -29,7 +29,7 @@ pub type Answer = Result<Reply, Fault>;
 
 /// The list of a service's operations, each with its label in the fidelity ledger.
 pub struct Operations {
-    service: &'static str,
+    service: Service,
     listed: Vec<Listed>,
 }
 
@@ -44,7 +44,13 @@ type Bind = Box<dyn FnOnce(Arc<Platform>) -> Handler>;
 
 impl Operations {
     pub fn new(service: &'static str) -> Self {
-        Self { service, listed: Vec::new() }
+        Self { service: Service::new(service), listed: Vec::new() }
+    }
+
+    /// Bytes that a request's body may have, where the door's own bound is too small.
+    pub fn max_body(mut self, bytes: usize) -> Self {
+        self.service.max_body = bytes;
+        self
     }
 
     /// An operation that does what AWS documents.
@@ -73,7 +79,7 @@ impl Operations {
 
     /// The service with its handlers, at work on this platform.
     pub fn bind(self, platform: &Arc<Platform>) -> Service {
-        let mut service = Service::new(self.service);
+        let mut service = self.service;
         for Listed { name, label, bind } in self.listed {
             service.insert(name, label, bind.map(|bind| bind(platform.clone())));
         }
@@ -82,7 +88,7 @@ impl Operations {
 
     /// The service with its labels alone, for the ledger.
     pub fn labels(self) -> Service {
-        let mut service = Service::new(self.service);
+        let mut service = self.service;
         for Listed { name, label, .. } in self.listed {
             service.insert(name, label, None);
         }
@@ -116,15 +122,19 @@ where
 /// Absent, null, `false` and empty members pass, since they ask for nothing.
 pub fn refuse_members(document: &Value, members: &[(&str, &str)]) -> Result<(), Fault> {
     for (member, sentence) in members {
-        let asked = match document.get(member) {
-            None | Some(Value::Null | Value::Bool(false)) => false,
-            Some(Value::Array(items)) => !items.is_empty(),
-            Some(Value::Object(map)) => !map.is_empty(),
-            Some(_) => true,
-        };
-        if asked {
+        if document.get(member).is_some_and(is_asked) {
             return Err(Fault::validation(format!("{member} is not honoured by this cloud: {sentence}")));
         }
     }
     Ok(())
+}
+
+/// Whether the value of a member asks for anything.
+pub fn is_asked(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(map) => !map.is_empty(),
+        _ => true,
+    }
 }

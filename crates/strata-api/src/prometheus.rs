@@ -1,5 +1,6 @@
-//! `GET /metrics` for Prometheus, which signs nothing: it opens to HTTP basic authentication
-//! with an access key id as the user and its secret as the password.
+//! `GET /metrics` for Prometheus. A signed request opens it like everything else. Prometheus
+//! signs nothing, so HTTP basic authentication opens it too: an access key id is the user, its
+//! secret the password.
 
 use std::sync::Arc;
 
@@ -13,11 +14,25 @@ use strata_platform::Platform;
 use strata_wire::{Body, RawCall, RawReply, RawRoute, Response};
 use subtle::ConstantTimeEq;
 
-pub struct Prometheus(pub Arc<Platform>);
+/// The route for signed requests; the door checks them.
+pub struct Signed(pub Arc<Platform>);
 
-impl RawRoute for Prometheus {
+impl RawRoute for Signed {
     fn claims(&self, head: &Parts, service: Option<&str>) -> bool {
-        head.uri.path() == "/metrics" && head.method == Method::GET && service.is_none()
+        asks_for_metrics(head) && service.is_some()
+    }
+
+    fn handle(&self, _call: RawCall) -> RawReply {
+        metrics(&self.0).into()
+    }
+}
+
+/// The route for all others.
+pub struct Basic(pub Arc<Platform>);
+
+impl RawRoute for Basic {
+    fn claims(&self, head: &Parts, service: Option<&str>) -> bool {
+        asks_for_metrics(head) && service.is_none()
     }
 
     fn signed(&self) -> bool {
@@ -34,14 +49,22 @@ impl RawRoute for Prometheus {
             response.headers_mut().insert(WWW_AUTHENTICATE, basic);
             return response.into();
         }
-        let mut response = Response::new(Body::from(self.0.endpoints.prometheus()));
-        let text = HeaderValue::from_static("text/plain; version=0.0.4");
-        response.headers_mut().insert(CONTENT_TYPE, text);
-        response.into()
+        metrics(&self.0).into()
     }
 }
 
-impl Prometheus {
+fn asks_for_metrics(head: &Parts) -> bool {
+    head.uri.path() == "/metrics" && head.method == Method::GET
+}
+
+fn metrics(platform: &Platform) -> Response {
+    let mut response = Response::new(Body::from(platform.endpoints.prometheus()));
+    let text = HeaderValue::from_static("text/plain; version=0.0.4");
+    response.headers_mut().insert(CONTENT_TYPE, text);
+    response
+}
+
+impl Basic {
     /// Whether the request carries a key of this cloud. Temporary keys do not open: basic
     /// authentication has no place for their token.
     fn opens(&self, head: &Parts) -> bool {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use strata_base::compute::Compute;
 use strata_base::doubles::{MemoryObjects, NoCompute};
 use strata_base::memory::MemoryMetadata;
 use strata_base::{Cloud, Timestamp};
@@ -26,6 +27,11 @@ pub struct TestCloud {
 
 impl TestCloud {
     pub async fn new(operations: Operations) -> Self {
+        Self::with(operations, Arc::new(NoCompute), "strata".into()).await
+    }
+
+    /// A cloud that can run `program`.
+    pub async fn with(operations: Operations, compute: Arc<dyn Compute>, program: PathBuf) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(folder.path()).await.unwrap();
         let platform = Arc::new(Platform::new(Ports {
@@ -34,9 +40,9 @@ impl TestCloud {
             objects: Arc::new(MemoryObjects::default()),
             logs: Arc::new(SqliteLogs::new(database.clone())),
             metrics: Arc::new(SqliteMetrics::new(database)),
-            compute: Arc::new(NoCompute),
+            compute,
             work: folder.path().join("work"),
-            program: PathBuf::from("strata"),
+            program,
         }));
         platform.access.open(&RootKey::given(ROOT, "not-a-secret").unwrap()).await.unwrap();
         Self { service: operations.bind(&platform), platform, _folder: folder }

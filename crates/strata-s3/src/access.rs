@@ -221,9 +221,7 @@ fn check_headers(headers: &HeaderMap) -> S3Result<()> {
 /// What must be settled before `s3s` sees a request.
 pub fn prepare(request: &mut Request<Body>) -> S3Result<()> {
     refuse_old_signatures(request)?;
-    if request.method() == Method::POST
-        && header(request.headers(), "content-type").starts_with("multipart/form-data")
-    {
+    if request.method() == Method::POST && is_form(request.headers()) {
         return Err(refused(
             "uploads by browser form (POST policy) are not implemented: use a presigned PUT instead",
         ));
@@ -236,10 +234,20 @@ pub fn prepare(request: &mut Request<Body>) -> S3Result<()> {
     Ok(())
 }
 
+/// `s3s` would read the whole form into memory before it asks who sent it.
+fn is_form(headers: &HeaderMap) -> bool {
+    const FORM: &[u8] = b"multipart/form-data";
+    let content_type = headers.get("content-type").map(|value| value.as_bytes().trim_ascii_start());
+    content_type
+        .and_then(|value| value.get(..FORM.len()))
+        .is_some_and(|start| start.eq_ignore_ascii_case(FORM))
+}
+
 /// Version 2 in a header is long gone from SDKs. In a presigned URL it is what boto3 makes
 /// unless it is told otherwise; it covers all `x-amz-` headers.
 fn refuse_old_signatures(request: &Request<Body>) -> S3Result<()> {
-    if header(request.headers(), "authorization").starts_with("AWS ") {
+    let authorization = request.headers().get("authorization");
+    if authorization.is_some_and(|value| !value.as_bytes().starts_with(b"AWS4-HMAC-SHA256")) {
         let message =
             "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.";
         return Err(fault(S3ErrorCode::InvalidRequest, message));

@@ -47,7 +47,7 @@ impl Server {
         Ok(S3Response::new(CreateBucketOutput { location }))
     }
 
-    pub async fn head_bucket_(
+    pub async fn describe_bucket(
         &self,
         request: S3Request<HeadBucketInput>,
     ) -> S3Result<S3Response<HeadBucketOutput>> {
@@ -73,7 +73,7 @@ impl Server {
         Ok(if region.is_empty() { self.region.clone() } else { region })
     }
 
-    pub async fn delete_bucket_(
+    pub async fn remove_bucket(
         &self,
         request: S3Request<DeleteBucketInput>,
     ) -> S3Result<S3Response<DeleteBucketOutput>> {

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use s3s::checksum::ChecksumHasher;
+use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Md5, Sha1, Sha256};
 use s3s::dto::{ChecksumAlgorithm, ChecksumType, StreamingBlob};
-use s3s::stream::ByteStream as _;
 use s3s::{S3ErrorCode, S3Result, TrailingHeaders};
 use strata_base::objects::{Body, Expected, ObjectError};
 
@@ -149,6 +150,39 @@ fn read_trailer(
     Ok(expected)
 }
 
+/// Is a document (the XML of a request) what its headers say?
+pub fn check_document(headers: &http::HeaderMap, text: &[u8]) -> S3Result<()> {
+    let said = |name: &str| {
+        let value = headers.get(name).and_then(|value| value.to_str().ok());
+        value.map(|value| value.trim().to_string())
+    };
+    let wrong = |name: &str, expected: String, actual: String| {
+        Err(crate::fault::from_store(ObjectError::Digest { name: name.into(), expected, actual }))
+    };
+    if let Some(expected) = said("content-md5") {
+        let actual = BASE64.encode(Md5::checksum(text));
+        if expected != actual {
+            return wrong("MD5", expected, actual);
+        }
+    }
+    let mut hasher = ChecksumHasher {
+        crc32: Some(Crc32::new()),
+        crc32c: Some(Crc32c::new()),
+        sha1: Some(Sha1::new()),
+        sha256: Some(Sha256::new()),
+        crc64nvme: Some(Crc64Nvme::new()),
+    };
+    hasher.update(text);
+    let computed = hasher.finalize();
+    for (name, actual) in claimed!(computed) {
+        match said(&format!("x-amz-checksum-{}", name.to_ascii_lowercase())) {
+            Some(expected) if expected != actual => return wrong(&name, expected, actual),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Keeps what ended a body early, for the port only knows that something did.
 #[derive(Clone, Default)]
 pub struct Failure(std::sync::Arc<std::sync::Mutex<Option<String>>>);
@@ -157,8 +191,6 @@ impl Failure {
     fn watch(&self, body: StreamingBlob) -> strata_base::objects::ByteStream {
         use futures::StreamExt;
         let failure = self.clone();
-        let length = body.remaining_length().exact();
-        tracing::trace!(?length, "body");
         body.map(move |piece| {
             piece.map_err(|error| {
                 let text = error.to_string();

@@ -1,11 +1,12 @@
 //! Copies: of whole objects, which move no bytes, and into parts of an upload, which do.
 
+use http::header::{HeaderMap, HeaderName, IF_MATCH, IF_NONE_MATCH};
 use s3s::dto::*;
 use s3s::{S3ErrorCode, S3Request, S3Response, S3Result};
-use strata_base::objects::{Body, CopyObject, Opened, Precondition};
+use strata_base::objects::{Body, CopyObject, Opened};
 
 use crate::checksums::{self, show};
-use crate::conditions::{Conditions, shown, strong};
+use crate::conditions::{Conditions, precondition, shown, strong};
 use crate::fault::{OrFault, fault, invalid, refused};
 use crate::objects::attributes;
 use crate::server::Server;
@@ -13,6 +14,11 @@ use crate::tags;
 
 impl Server {
     pub async fn copy(&self, request: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
+        // Members of the newer model, which `s3s` does not read.
+        let precondition = precondition(
+            condition(&request.headers, IF_MATCH)?,
+            condition(&request.headers, IF_NONE_MATCH)?,
+        )?;
         let mut input = request.input;
         let (from_bucket, from_key) = source(&input.copy_source)?;
         let replaces = |directive: Option<&str>, what: &str| match directive {
@@ -58,7 +64,7 @@ impl Server {
                     key,
                     attributes: new_attributes,
                     tags: new_tags,
-                    precondition: Precondition::default(),
+                    precondition,
                 };
                 self.objects.copy(copy).await.or_fault()?
             }
@@ -71,10 +77,7 @@ impl Server {
                     attributes = strata_base::objects::Attributes { tags: attributes.tags, ..new };
                 }
                 attributes.tags = new_tags.unwrap_or(attributes.tags);
-                self.objects
-                    .put_body(&bucket, &key, body, attributes, Precondition::default())
-                    .await
-                    .or_fault()?
+                self.objects.put_body(&bucket, &key, body, attributes, precondition).await.or_fault()?
             }
         };
         let mut result = CopyObjectResult {
@@ -118,6 +121,12 @@ impl Server {
         show!(result, &part.checksums);
         Ok(S3Response::new(UploadPartCopyOutput { copy_part_result: Some(result), ..Default::default() }))
     }
+}
+
+fn condition(headers: &HeaderMap, name: HeaderName) -> S3Result<Option<ETagCondition>> {
+    let Some(value) = headers.get(&name) else { return Ok(None) };
+    let condition = ETagCondition::parse_http_header(value.as_bytes());
+    condition.map(Some).map_err(|_| invalid(format!("the header {name} is not an ETag")))
 }
 
 fn source(source: &CopySource) -> S3Result<(String, String)> {

@@ -16,7 +16,7 @@ impl S3Host for Hosts {
     }
 }
 
-fn bucket_of(host: &str) -> Option<&str> {
+pub fn bucket_of(host: &str) -> Option<&str> {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
         _ => host,

@@ -1,4 +1,4 @@
-//! The body of a request, watched: what `s3s` leaves unread, and the text of a short document.
+//! The body of a request, watched: what `s3s` leaves unread, and the text of a document.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,15 +11,14 @@ use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 
+use crate::service::LARGEST_DOCUMENT;
+
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Inner = UnsyncBoxBody<Bytes, BoxError>;
 
 /// What is read of a refused body before the connection is closed instead.
-const MOST_DRAINED: usize = 256 * 1024;
+const MOST_DRAINED: usize = 16 << 20;
 const LONGEST_DRAIN: Duration = Duration::from_secs(2);
-
-/// The longest document of which the text is kept.
-const MOST_KEPT: usize = 64 * 1024;
 
 /// What is known of a body when its request is answered.
 #[derive(Clone, Default)]
@@ -67,7 +66,7 @@ impl http_body::Body for Watched {
             Some(Ok(frame)) => {
                 if let (true, Some(bytes), Ok(mut text)) =
                     (self.keep, frame.data_ref(), self.trace.0.text.lock())
-                    && text.len() + bytes.len() <= MOST_KEPT
+                    && text.len() + bytes.len() <= LARGEST_DOCUMENT
                 {
                     text.extend_from_slice(bytes);
                 }

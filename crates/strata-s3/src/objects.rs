@@ -15,6 +15,7 @@ use strata_base::objects::{Attributes, DeleteObject, ObjectInfo};
 use crate::checksums::{self, Claims, Failure, claimed, show};
 use crate::conditions::{self, Conditions, Verdict, cut, precondition, shown, strong};
 use crate::fault::{OrFault, fault, from_store, invalid, refused};
+use crate::incoming::Trace;
 use crate::server::Server;
 use crate::tags;
 
@@ -208,6 +209,8 @@ impl Server {
         &self,
         request: S3Request<DeleteObjectsInput>,
     ) -> S3Result<S3Response<DeleteObjectsOutput>> {
+        let document = request.extensions.get::<Trace>().map(Trace::text).unwrap_or_default();
+        checksums::check_document(&request.headers, &document)?;
         let input = request.input;
         let named = input.delete.objects;
         if named.is_empty() || named.len() > MOST_DELETIONS {

@@ -57,7 +57,7 @@ impl S3 for Server {
     }
 
     async fn delete_bucket(&self, request: S3Request<DeleteBucketInput>) -> Answer<DeleteBucketOutput> {
-        self.delete_bucket_(request).await
+        self.remove_bucket(request).await
     }
 
     async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> Answer<DeleteObjectOutput> {
@@ -101,7 +101,7 @@ impl S3 for Server {
     }
 
     async fn head_bucket(&self, request: S3Request<HeadBucketInput>) -> Answer<HeadBucketOutput> {
-        self.head_bucket_(request).await
+        self.describe_bucket(request).await
     }
 
     async fn head_object(&self, request: S3Request<HeadObjectInput>) -> Answer<HeadObjectOutput> {

@@ -4,20 +4,26 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, EXPECT, HeaderName, HeaderValue,
+    CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, EXPECT, HOST, HeaderName, HeaderValue,
 };
+use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
+use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::S3ServiceBuilder;
 use s3s::{Body, S3Error, S3ErrorCode};
 use strata_base::objects::Multipart;
 use strata_base::request_id;
 
 use crate::access::{self, Access, Auth, S3Keys};
-use crate::hosts::Hosts;
+use crate::fault::fault;
+use crate::hosts::{Hosts, bucket_of};
 use crate::incoming::{BoxError, Trace, Watched};
 use crate::server::Server;
+
+/// The longest XML body that is read: 10,000 parts with their checksums, 1,000 longest keys.
+pub const LARGEST_DOCUMENT: usize = 8 << 20;
 
 /// The body of an answer.
 pub type Answer = UnsyncBoxBody<Bytes, BoxError>;
@@ -40,6 +46,9 @@ pub fn service(
     builder.set_auth(Auth(keys.clone()));
     builder.set_access(Access { keys, account });
     builder.set_host(Hosts);
+    let mut config = S3Config::default();
+    config.xml_max_body_size = LARGEST_DOCUMENT;
+    builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
     S3Service { inner: builder.build() }
 }
 
@@ -51,18 +60,25 @@ impl S3Service {
         B::Error: Into<BoxError>,
     {
         let (mut parts, body) = request.into_parts();
-        // CreateBucket is a short document, of which `s3s` does not show all members.
-        let document = parts.method == Method::PUT && !parts.uri.path().trim_matches('/').contains('/');
+        let document = is_document(&parts);
+        // `s3s` would answer 500.
+        let too_long = document && content_length(&parts) > LARGEST_DOCUMENT as u64;
         let (body, trace) = Watched::new(body, document);
         parts.extensions.insert(trace.clone());
-        self.answer(Request::from_parts(parts, Body::http_body_unsync(body)), trace).await
+        let request = Request::from_parts(parts, Body::http_body_unsync(body));
+        self.answer(request, trace, too_long).await
     }
 
-    async fn answer(&self, mut request: Request<Body>, trace: Trace) -> Response<Answer> {
+    async fn answer(&self, mut request: Request<Body>, trace: Trace, too_long: bool) -> Response<Answer> {
         let head = request.method() == Method::HEAD;
         let one = request.version() <= Version::HTTP_11;
         let expects = request.headers().contains_key(EXPECT);
         let result = match access::prepare(&mut request) {
+            Ok(()) if too_long => {
+                drop(request);
+                let error = fault(S3ErrorCode::MaxMessageLengthExceeded, "Your request was too big.");
+                error.to_http_response().unwrap_or_else(broken)
+            }
             Ok(()) => self.inner.call(request).await.unwrap_or_else(|error| broken(BoxError::from(error))),
             Err(refusal) => {
                 drop(request);
@@ -75,6 +91,23 @@ impl S3Service {
         }
         response
     }
+}
+
+/// Is the body a document, which is read whole? Of some its text is wanted: CreateBucket's, for
+/// `s3s` does not show all its members; those that carry digests.
+fn is_document(parts: &Parts) -> bool {
+    let query = parts.uri.query().unwrap_or_default();
+    let tagging = query.split('&').any(|pair| pair.split('=').next() == Some("tagging"));
+    let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+    let host = host.or(parts.uri.authority().map(|authority| authority.as_str())).unwrap_or_default();
+    let path = parts.uri.path().trim_matches('/');
+    let bucket = if bucket_of(host).is_some() { path.is_empty() } else { !path.contains('/') };
+    parts.method == Method::POST || (parts.method == Method::PUT && (bucket || tagging))
+}
+
+fn content_length(parts: &Parts) -> u64 {
+    let length = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    length.and_then(|length| length.parse().ok()).unwrap_or_default()
 }
 
 fn broken(error: impl std::fmt::Debug) -> Response<Body> {
@@ -116,4 +149,26 @@ fn finish(response: Response<Body>, head: bool) -> Response<Answer> {
         parts.status = StatusCode::PARTIAL_CONTENT;
     }
     Response::from_parts(parts, body.boxed_unsync())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents() {
+        for (method, host, uri, expected) in [
+            ("PUT", "localhost", "/bucket", true),
+            ("PUT", "localhost", "/bucket/", true),
+            ("PUT", "localhost", "/bucket/key", false),
+            ("PUT", "localhost", "/bucket/key?tagging", true),
+            ("PUT", "bucket.localhost", "/", true),
+            ("PUT", "bucket.localhost:7410", "/key", false),
+            ("POST", "localhost", "/bucket?delete=", true),
+            ("GET", "localhost", "/bucket", false),
+        ] {
+            let request = Request::builder().method(method).uri(uri).header("host", host).body(()).unwrap();
+            assert_eq!(is_document(&request.into_parts().0), expected, "{method} {host} {uri}");
+        }
+    }
 }

@@ -6,7 +6,9 @@ use percent_encoding::percent_decode_str;
 use s3s::dto::*;
 use s3s::{S3ErrorCode, S3Request, S3Response, S3Result};
 
+use crate::checksums::check_document;
 use crate::fault::{OrFault, fault, invalid, other};
+use crate::incoming::Trace;
 use crate::server::Server;
 
 type Tags = BTreeMap<String, String>;
@@ -69,6 +71,8 @@ impl Server {
         &self,
         request: S3Request<PutObjectTaggingInput>,
     ) -> S3Result<S3Response<PutObjectTaggingOutput>> {
+        let document = request.extensions.get::<Trace>().map(Trace::text).unwrap_or_default();
+        check_document(&request.headers, &document)?;
         let input = request.input;
         let pairs = input.tagging.tag_set.into_iter();
         let tags =

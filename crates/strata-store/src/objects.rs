@@ -6,8 +6,6 @@
 //! without a key are swept at the next start.
 
 mod digests;
-#[cfg(any(test, feature = "exam"))]
-pub mod exam;
 mod files;
 mod index;
 mod list;
@@ -336,7 +334,8 @@ fn bucket_info(row: &sqlx::sqlite::SqliteRow) -> Result<BucketInfo> {
 
 #[cfg(test)]
 mod tests {
-    use super::exam::{self, body};
+    use strata_base::exams::objects::{self as exam, body};
+
     use super::*;
 
     async fn store(folder: &Path) -> Blobs {
@@ -369,7 +368,7 @@ mod tests {
     async fn passes_the_exam_and_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(folder.path()).await;
-        exam::exam(Arc::new(store.clone())).await;
+        exam::all(&store).await;
         assert_eq!(files(&folder.path().join("objects"), 0).await, 0, "files without an object");
         assert!(store.0.files.removals() > 0);
     }

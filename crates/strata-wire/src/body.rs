@@ -1,7 +1,7 @@
 //! Bodies: answers that are bytes or streams, and request bodies read with bounds.
 
 use std::any::Any;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -125,8 +125,12 @@ where
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
-    // The timer costs nothing when the body is there already: it starts when we have to wait.
-    match tokio::time::timeout(PATIENCE, read_all(headers, body, max)).await {
+    let mut reading = pin!(read_all(headers, body, max));
+    // Mostly the body came along with the head: no timer then.
+    if let Poll::Ready(read) = futures::poll!(reading.as_mut()) {
+        return read;
+    }
+    match tokio::time::timeout(PATIENCE, reading).await {
         Ok(read) => read,
         Err(_) => Err(ReadError::TooSlow),
     }

@@ -36,6 +36,11 @@ impl Fault {
         Self::new(500, "InternalFailure", "The request processing has failed because of an unknown error.")
     }
 
+    /// The fault as a REST-JSON answer, for routes that write their own HTTP.
+    pub fn rest_json(&self) -> crate::Response {
+        crate::protocol::rest_json::fault(None, self)
+    }
+
     pub fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
         self.members.insert(member.into(), value.into());
         self

@@ -1,19 +1,23 @@
 //! Listens, speaks HTTP/1.1 and HTTP/2 (by prior knowledge) on one port, and ends gracefully.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
+use futures::task::AtomicWaker;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::sync::Semaphore;
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::Door;
@@ -37,38 +41,60 @@ impl Default for Limits {
 /// The largest head of a request: the longest presigned URLs take a few kilobytes.
 const MOST_HEAD: usize = 64 << 10;
 
+/// How long a client has, at the end, to take the answer that it was given.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// Serves until `end` is ready, then finishes what is in flight and returns.
 pub async fn serve(listener: TcpListener, door: Arc<Door>, limits: Limits, end: impl Future<Output = ()>) {
     let room = Arc::new(Semaphore::new(limits.connections));
-    let (ending, ended) = watch::channel(false);
     let mut connections = JoinSet::new();
+    let mut open: HashMap<Id, Open> = HashMap::new();
     let mut end = pin!(end);
+    let mut tick = tokio::time::interval_at(Instant::now() + limits.idle / 4, limits.idle / 4);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = &mut end => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => match room.clone().try_acquire_owned() {
                     Ok(place) => {
-                        let (door, ended, idle) = (door.clone(), ended.clone(), limits.idle);
-                        connections.spawn(async move {
-                            connection(stream, door, idle, ended).await;
+                        let link = Arc::new(Link::default());
+                        let (door, theirs) = (door.clone(), link.clone());
+                        let task = connections.spawn(async move {
+                            connection(stream, door, theirs).await;
                             drop(place);
                         });
+                        open.insert(task.id(), Open { task, link, begun: 0, quiet: 0 });
                     }
                     Err(_) => turn_away(stream),
                 },
                 Err(cause) => wait_after(&cause).await,
             },
-            Some(_) = connections.join_next() => {}
+            Some(ended) = connections.join_next_with_id() => forget(&mut open, ended),
+            _ = tick.tick() => open.values_mut().for_each(Open::close_if_idle),
         }
     }
     drop(listener);
-    ending.send_replace(true);
-    let finished = async { while connections.join_next().await.is_some() {} };
+    for connection in open.values() {
+        connection.link.ending.store(true, Ordering::Release);
+        connection.link.waker.wake();
+    }
+    let finished = async {
+        while let Some(ended) = connections.join_next_with_id().await {
+            forget(&mut open, ended);
+        }
+    };
     if tokio::time::timeout(limits.grace, finished).await.is_err() {
         tracing::warn!(grace = ?limits.grace, open = connections.len(), "requests did not end in time");
         connections.shutdown().await;
     }
+}
+
+fn forget(open: &mut HashMap<Id, Open>, ended: Result<(Id, ()), JoinError>) {
+    match ended {
+        Ok((id, ())) => open.remove(&id),
+        Err(cause) => open.remove(&cause.id()),
+    };
 }
 
 /// Binds the port, so that a caller can tell the address before anything is served.
@@ -76,86 +102,98 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
-async fn connection(stream: TcpStream, door: Arc<Door>, idle: Duration, mut ended: watch::Receiver<bool>) {
+async fn connection(stream: TcpStream, door: Arc<Door>, link: Arc<Link>) {
     // Small answers must not wait for the client's acknowledgement.
     let _ = stream.set_nodelay(true);
-    let activity = Arc::new(Activity::default());
-    let service = {
-        let activity = activity.clone();
-        service_fn(move |request| {
-            let (door, busy) = (door.clone(), Busy::new(&activity));
-            async move {
-                let mut response = door.answer(request).await;
-                response.body_mut().hold(busy);
-                Ok::<_, Infallible>(response)
-            }
-        })
-    };
+    let theirs = link.clone();
+    let service = service_fn(move |request| {
+        let (door, busy) = (door.clone(), Busy::new(&theirs));
+        async move {
+            let mut response = door.answer(request).await;
+            response.body_mut().hold(busy);
+            Ok::<_, Infallible>(response)
+        }
+    });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    // hyper's own time-out for heads takes two timers a request; `Activity` takes none.
-    builder.http1().max_buf_size(MOST_HEAD.max(8192)).half_close(false).pipeline_flush(true);
+    // hyper's own time-out for heads takes two timers a request; `Open` takes none.
+    builder.http1().max_buf_size(MOST_HEAD).half_close(false);
     builder.http2().max_header_list_size(MOST_HEAD as u32).max_concurrent_streams(256);
     let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
 
-    // An idle connection is closed at the second tick that finds nothing happened.
-    let mut tick = tokio::time::interval_at(Instant::now() + idle / 2, idle / 2);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut seen, mut quiet) = (0, 0);
-    let mut ending = false;
-    loop {
-        tokio::select! {
-            done = serving.as_mut() => {
-                if let Err(cause) = done {
-                    tracing::debug!(%cause, "connection ended");
-                }
-                return;
-            }
-            _ = tick.tick() => {
-                let (begun, busy) = activity.read();
-                quiet = if busy || begun != seen { 0 } else { quiet + 1 };
-                seen = begun;
-                if quiet >= 2 {
-                    return;
-                }
-            }
-            _ = ended.changed(), if !ending => {
-                ending = true;
-                serving.as_mut().graceful_shutdown();
-                // Nothing in flight: a half-sent head is not worth the grace.
-                if !activity.read().1 {
-                    let soon = tokio::time::timeout(Duration::from_millis(200), serving.as_mut());
-                    if soon.await.is_ok() || !activity.read().1 {
-                        return;
-                    }
-                }
-            }
+    let (mut known, mut ending) = (false, None);
+    let served = poll_fn(|cx| {
+        if !std::mem::replace(&mut known, true) {
+            link.waker.register(cx.waker());
+        }
+        if ending.is_none() && link.ending.load(Ordering::Acquire) {
+            serving.as_mut().graceful_shutdown();
+            ending = Some(Box::pin(tokio::time::sleep(LAST_WORDS)));
+        }
+        if let Poll::Ready(done) = serving.as_mut().poll(cx) {
+            return Poll::Ready(done);
+        }
+        // Still open without a request in flight: half a head, or an answer that nobody reads.
+        if let Some(patience) = &mut ending
+            && !link.busy()
+            && patience.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Ok(()));
+        }
+        Poll::Pending
+    });
+    if let Err(cause) = served.await {
+        tracing::debug!(%cause, "connection ended");
+    }
+}
+
+/// What a connection and the server tell each other. The connection polls nothing for it:
+/// counting two numbers a request is all that watching costs.
+#[derive(Default)]
+struct Link {
+    begun: AtomicU64,
+    ended: AtomicU64,
+    /// The server asks the connection to finish.
+    ending: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl Link {
+    fn busy(&self) -> bool {
+        let ended = self.ended.load(Ordering::Acquire);
+        self.begun.load(Ordering::Acquire) != ended
+    }
+}
+
+/// A connection as the server sees it.
+struct Open {
+    task: AbortHandle,
+    link: Arc<Link>,
+    /// Requests begun at the last look, and looks since anything happened.
+    begun: u64,
+    quiet: u32,
+}
+
+impl Open {
+    /// Closes a connection that had no request for four looks: idle ones, and those that
+    /// send a head byte by byte.
+    fn close_if_idle(&mut self) {
+        let begun = self.link.begun.load(Ordering::Acquire);
+        let idle = begun == self.begun && !self.link.busy();
+        self.quiet = if idle { self.quiet + 1 } else { 0 };
+        self.begun = begun;
+        if self.quiet >= 4 {
+            self.task.abort();
         }
     }
 }
 
-/// Requests begun and ended on a connection: tells an idle one from a busy one without a
-/// clock a request.
-#[derive(Default)]
-struct Activity {
-    begun: AtomicU64,
-    ended: AtomicU64,
-}
-
-impl Activity {
-    fn read(&self) -> (u64, bool) {
-        let ended = self.ended.load(Ordering::Acquire);
-        let begun = self.begun.load(Ordering::Acquire);
-        (begun, begun != ended)
-    }
-}
-
 /// One request in flight.
-struct Busy(Arc<Activity>);
+struct Busy(Arc<Link>);
 
 impl Busy {
-    fn new(activity: &Arc<Activity>) -> Self {
-        activity.begun.fetch_add(1, Ordering::AcqRel);
-        Self(activity.clone())
+    fn new(link: &Arc<Link>) -> Self {
+        link.begun.fetch_add(1, Ordering::AcqRel);
+        Self(link.clone())
     }
 }
 

@@ -67,6 +67,13 @@ impl Batch {
         self.features.width()
     }
 
+    /// How many numbers the features are.
+    fn values(&self) -> usize {
+        match &self.features {
+            Features::Dense { values, .. } | Features::Sparse { values, .. } => values.len(),
+        }
+    }
+
     /// Puts the rows of `next` behind these.
     fn append(&mut self, next: Batch) {
         if self.rows() == 0 {
@@ -249,10 +256,14 @@ impl Reader {
     }
 }
 
-/// A whole channel in memory, as the pieces it was parsed in: one copy of the numbers.
+/// How many values a piece of a table holds before the next begins: 16 MB. The library starts its
+/// threads anew for each piece, so they must not be small; nor should one be moved as it grows.
+const PIECE: usize = 4 << 20;
+
+/// A whole channel in memory, as several pieces: one copy of the numbers.
 #[derive(Debug, Default)]
 pub struct Table {
-    /// In order, each of some thousand rows.
+    /// In order.
     pub batches: Vec<Batch>,
     pub rows: usize,
     pub width: usize,
@@ -281,7 +292,10 @@ pub fn read_all(channel: &Channel, layout: &Layout, threads: usize) -> Result<Ta
     let mut table = Table::default();
     while let Some(block) = pipeline.next()? {
         table.rows += block.rows();
-        table.batches.push(block);
+        match table.batches.last_mut() {
+            Some(last) if last.values() < PIECE => last.append(block),
+            _ => table.batches.push(block),
+        }
     }
     table.width = pipeline.width();
     table.places = pipeline.places().clone();

@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::json;
 
 use super::ffi::{Booster, Library, Matrix, Reading};
-use crate::reader::{self, Layout};
+use crate::reader::{self, Layout, Reader};
 
 /// The library, unless it cannot be had here.
 fn library(test: &str) -> Option<Library> {
@@ -270,7 +270,12 @@ fn pieces_give_the_model_of_the_whole() {
     let channel = crate::Channel { folder: job.path("input/data/train"), ..Default::default() };
     let reading = Reading { threads: 2, max_bin: 64 };
     let read = || reader::read_all(&channel, &Layout::CSV, 2).unwrap();
-    assert!(read().batches.len() > 1);
+    let mut pieces = Vec::new();
+    let mut reader = Reader::open(&channel, &Layout::CSV).unwrap();
+    while let Some(piece) = reader.next_batch(7_000).unwrap() {
+        pieces.push(piece);
+    }
+    assert_eq!(pieces.len(), 9);
     let train = |matrix: &Matrix| {
         let booster = Booster::new(&library, &[matrix]).unwrap();
         for (name, value) in [("tree_method", "hist"), ("max_bin", "64"), ("nthread", "2")] {
@@ -279,9 +284,9 @@ fn pieces_give_the_model_of_the_whole() {
         (0..5).for_each(|round| booster.update(round, matrix).unwrap());
         booster.save().unwrap()
     };
-    let pieces = Matrix::quantised(&library, &read().batches, reading, None).unwrap();
+    let quantised = Matrix::quantised(&library, &pieces, reading, None).unwrap();
     let whole = Matrix::plain(&library, &read().into_batch(), reading).unwrap();
-    assert!(train(&pieces) == train(&whole));
+    assert!(train(&quantised) == train(&whole));
 }
 
 #[test]

@@ -17,6 +17,8 @@ pub fn operations() -> Operations {
     let retention = "a group keeps its newest 256 MiB whatever their age; delete the group to end it sooner";
     let insights = "search with FilterLogEvents";
     Operations::new("logs")
+        // A batch of PutLogEvents has up to 1 MiB of messages, which JSON may write much longer.
+        .max_body(6 << 20)
         .partial(
             "CreateLogGroup",
             "Groups are of the class STANDARD, without tags, keys of their own or protection from deletion.",

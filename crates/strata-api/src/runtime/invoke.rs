@@ -91,7 +91,7 @@ fn parse(headers: &HeaderMap, body: Bytes) -> Result<(Option<&str>, Request), Fa
     if body.len() > MOST_BYTES {
         return Err(Fault::new(
             413,
-            "RequestEntityTooLarge",
+            "RequestEntityTooLargeException",
             format!("Request body of {} bytes is larger than the limit of {MOST_BYTES} bytes.", body.len()),
         ));
     }

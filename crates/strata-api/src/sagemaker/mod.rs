@@ -9,6 +9,7 @@ mod tags;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod training_job;
 
 use crate::operation::Operations;
 
@@ -31,17 +32,27 @@ pub fn operations() -> Operations {
             "Images of built-in algorithms only; inference pipelines and multi-model containers are refused.",
             model::create,
         )
+        .partial(
+            "CreateTrainingJob",
+            "Images of built-in algorithms only, on one host, in File mode (FastFile reads the same files); instance \
+             types are kept but not enforced; checkpoints, spot instances, VPCs, Debugger and Profiler are refused.",
+            training_job::create,
+        )
         .real("DeleteEndpoint", endpoint::delete)
         .real("DeleteEndpointConfig", endpoint_config::delete)
         .real("DeleteModel", model::delete)
         .real("DeleteTags", tags::delete)
+        .real("DeleteTrainingJob", training_job::delete)
         .real("DescribeEndpoint", endpoint::describe)
         .real("DescribeEndpointConfig", endpoint_config::describe)
         .real("DescribeModel", model::describe)
+        .real("DescribeTrainingJob", training_job::describe)
         .real("ListEndpointConfigs", endpoint_config::list)
         .real("ListEndpoints", endpoint::list)
         .real("ListModels", model::list)
         .real("ListTags", tags::list)
+        .real("ListTrainingJobs", training_job::list)
+        .real("StopTrainingJob", training_job::stop)
         .partial(
             "UpdateEndpoint",
             "New variants take over all at once; canary, linear and rolling traffic are refused.",

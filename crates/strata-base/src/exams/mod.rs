@@ -5,5 +5,6 @@
 pub mod logs;
 mod metadata;
 pub mod metrics;
+pub mod objects;
 
 pub use metadata::metadata;

@@ -236,15 +236,15 @@ fn write_prometheus(text: &mut String, variants: &[(String, Snapshot)]) -> std::
             writeln!(text, "strata_invocations_total{{{labels},outcome=\"{word}\"}} {count}")?;
         }
     }
-    let histograms: [(&str, &str, fn(&Snapshot) -> &Counts); 2] = [
-        ("strata_model_latency_seconds", "Time the model took to answer.", |snapshot| &snapshot.model),
-        ("strata_overhead_latency_seconds", "Time spent around the model.", |snapshot| &snapshot.overhead),
+    let histograms = [
+        ("strata_model_latency_seconds", "Time the model took to answer."),
+        ("strata_overhead_latency_seconds", "Time spent around the model."),
     ];
-    for (name, help, of) in histograms {
+    for (at, (name, help)) in histograms.into_iter().enumerate() {
         writeln!(text, "# HELP {name} {help}")?;
         writeln!(text, "# TYPE {name} histogram")?;
         for (labels, snapshot) in variants {
-            let counts = of(snapshot);
+            let counts = if at == 0 { &snapshot.model } else { &snapshot.overhead };
             // About 1 us to 69 s; powers of two are where our buckets end exactly.
             for (nanos, count) in counts.below_powers(10, 36) {
                 let seconds = nanos as f64 / 1e9;

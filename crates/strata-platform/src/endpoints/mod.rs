@@ -405,8 +405,10 @@ impl Endpoints {
     // The work behind it.
 
     /// Takes up what was there before a restart: endpoints in service are loaded again, what
-    /// was being loaded goes on. Returns as soon as all is under way.
+    /// was being loaded goes on. Returns as soon as all is under way. To be called once, before
+    /// requests are served.
     pub async fn resume(self: &Arc<Self>) -> Result<usize, EndpointError> {
+        self.models.loader.clear().await;
         let mut count = 0;
         let mut query = ListQuery { kind: KIND.into(), limit: 500, ..ListQuery::default() };
         loop {

@@ -96,20 +96,25 @@ pub struct Loader {
 
 impl Loader {
     pub fn new(ports: &Ports, resolver: Resolver) -> Self {
-        let folder = ports.work.join("models");
-        // Leftovers of a process that was killed while it unpacked.
-        if let Err(cause) = fs::remove_dir_all(&folder)
-            && cause.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(folder = %folder.display(), %cause, "could not clear the folder of unpacked models");
-        }
         Self {
             objects: ports.objects.clone(),
-            folder,
+            folder: ports.work.join("models"),
             resolver,
             cache: Mutex::default(),
             clock: AtomicU64::new(0),
             places: Semaphore::new(AT_ONCE),
+        }
+    }
+
+    /// Removes what a process that was killed while it unpacked left behind. To be called
+    /// before anything is loaded.
+    pub async fn clear(&self) {
+        let folder = self.folder.clone();
+        match run(move || fs::remove_dir_all(&folder)).await {
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(folder = %self.folder.display(), %cause, "could not clear the folder of models");
+            }
+            _ => {}
         }
     }
 

@@ -37,6 +37,7 @@ use self::runner::Runner;
 use self::spec::{MetricDefinition, S3Place, Source};
 use crate::Ports;
 use crate::images::ImageUri;
+use crate::tags::{TagError, Tags};
 
 /// Finds the built-in algorithm that an image means.
 pub type Resolver = Arc<dyn Fn(&str) -> Option<&'static dyn Algorithm> + Send + Sync>;
@@ -56,7 +57,8 @@ pub struct Options {
     pub shutdown_grace: Duration,
     /// Most jobs that are not over.
     pub most_unfinished: usize,
-    /// Further variables for every program, e.g. where framework packages are.
+    /// Variables that every program gets beside the job's own, e.g. where framework packages
+    /// are: nothing else is inherited from the cloud.
     pub environment: Vec<(String, String)>,
     pub resolver: Resolver,
 }
@@ -79,6 +81,7 @@ impl Default for Options {
 
 pub struct Training {
     ports: Arc<Ports>,
+    tags: Tags,
     options: Options,
     jobs: Arc<Jobs>,
     runner: Arc<Runner>,
@@ -120,6 +123,15 @@ impl From<MetadataError> for TrainingError {
     }
 }
 
+impl From<TagError> for TrainingError {
+    fn from(error: TagError) -> Self {
+        match error {
+            TagError::Store(cause) => cause.into(),
+            error => Self::Invalid(error.to_string()),
+        }
+    }
+}
+
 impl Training {
     pub fn new(ports: Arc<Ports>) -> Self {
         Self::with(ports, Options::default())
@@ -128,12 +140,18 @@ impl Training {
     pub fn with(ports: Arc<Ports>, options: Options) -> Self {
         let jobs = Arc::new(Jobs::new(ports.metadata.clone()));
         let runner = Arc::new(Runner::new(ports.clone(), options.clone(), jobs.clone()));
-        Self { ports, options, jobs, runner }
+        Self { tags: Tags::new(ports.clone()), ports, options, jobs, runner }
     }
 
     /// Records a new job and wakes its runner; returns its ARN. `document` is the whole
     /// request, tags and all, and comes back from [`describe`](Self::describe).
-    pub async fn create(&self, spec: Spec, document: Value) -> Result<String, TrainingError> {
+    pub async fn create(
+        &self,
+        spec: Spec,
+        tags: &[(String, String)],
+        document: Value,
+    ) -> Result<String, TrainingError> {
+        Tags::check(tags)?;
         let name = spec.name.to_string();
         let arn = self.ports.cloud.sagemaker_arn(KIND, &name);
         if self.jobs.get(&name).await?.is_some() {
@@ -163,6 +181,7 @@ impl Training {
             Err(cause) => return Err(cause.into()),
         }
         self.runner.start(&name);
+        self.tags.put(&arn, tags).await?;
         Ok(arn)
     }
 
@@ -191,14 +210,14 @@ impl Training {
         }
     }
 
-    /// Forgets a job that is over; its artefacts stay in the object store. Returns its ARN.
-    pub async fn delete(&self, name: &str) -> Result<String, TrainingError> {
+    /// Forgets a job that is over; its artefacts stay in the object store.
+    pub async fn delete(&self, name: &str) -> Result<(), TrainingError> {
         let job = self.jobs.get(name).await?.ok_or(TrainingError::Missing)?;
         if !job.state.phase.is_over() {
             return Err(TrainingError::NotOver(job.state.phase.status()));
         }
         self.jobs.delete(&job).await?;
-        Ok(job.arn)
+        Ok(self.tags.remove(&job.arn).await?)
     }
 
     /// The metric definitions in force for a job: the caller's and the algorithm's own.
@@ -217,6 +236,11 @@ impl Training {
     /// Ends running programs and waits for that. Their jobs go on after the next start.
     pub async fn shutdown(&self) {
         self.runner.shutdown().await;
+    }
+
+    /// Waits until no job is being worked on.
+    pub async fn idle(&self) {
+        self.runner.idle().await;
     }
 
     fn algorithm(&self, image: &str) -> Result<&'static dyn Algorithm, TrainingError> {

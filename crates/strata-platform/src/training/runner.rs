@@ -123,6 +123,12 @@ impl Runner {
         self.tasks.wait().await;
     }
 
+    pub async fn idle(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.tasks.reopen();
+    }
+
     async fn drive(&self, name: &str, mut stop: watch::Receiver<bool>) {
         let mut place = None;
         loop {
@@ -279,9 +285,9 @@ impl Runner {
     fn program(&self, job: &Job, algorithm: &str, threads: usize) -> Program {
         let folder = self.folder(job).0;
         let spec = &job.state.spec;
-        let mut env: Vec<(String, String)> =
-            spec.environment.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-        env.extend(self.options.environment.iter().cloned());
+        // The later of two of one name counts.
+        let mut env: Vec<(String, String)> = self.options.environment.clone();
+        env.extend(spec.environment.iter().map(|(name, value)| (name.clone(), value.clone())));
         let region = &self.ports.cloud.region;
         let path = |below: &str| folder.join(below).display().to_string();
         env.extend(
@@ -290,7 +296,6 @@ impl Runner {
                 ("TRAINING_JOB_ARN", job.arn.clone()),
                 ("AWS_REGION", region.clone()),
                 ("AWS_DEFAULT_REGION", region.clone()),
-                ("HOME", folder.display().to_string()),
                 ("TMPDIR", path("tmp")),
                 ("SM_CURRENT_HOST", HOST.into()),
                 ("SM_NUM_CPUS", threads.to_string()),

@@ -85,7 +85,7 @@ impl World {
 
 async fn create(training: &Training, name: &str) {
     let document = json!({"TrainingJobName": name});
-    training.create(spec(name), document).await.expect("it is accepted");
+    training.create(spec(name), &[], document).await.expect("it is accepted");
 }
 
 async fn statuses(training: &Training, name: &str) -> Vec<&'static str> {
@@ -373,7 +373,7 @@ async fn what_cannot_be_is_refused_at_create() {
         let mut spec = spec("job");
         change(&mut spec);
         let document = json!({"RoleArn": "arn:aws:iam::123456789012:role/r"});
-        let why = training.create(spec, document).await.expect_err(expected).to_string();
+        let why = training.create(spec, &[], document).await.expect_err(expected).to_string();
         assert!(why.contains(expected), "{why:?} does not contain {expected:?}");
     };
     check(|spec| spec.image = "host/pytorch-training:2.1".into(), "\"pytorch-training\" names no built-in")
@@ -408,7 +408,7 @@ async fn what_cannot_be_is_refused_at_create() {
     for uri in ["s3://b/nothing", "s3://nowhere/t"] {
         let mut spec = spec("job");
         spec.channels[0].source = Source::Prefix(uri.to_string().try_into().expect("an S3 URI"));
-        let why = training.create(spec, json!({"RoleArn": "arn:r"})).await.expect_err(uri).to_string();
+        let why = training.create(spec, &[], json!({"RoleArn": "arn:r"})).await.expect_err(uri).to_string();
         assert!(
             why.starts_with(&format!(
                 "No S3 objects found under S3 URL \"{uri}\" given in input data source. "
@@ -425,7 +425,7 @@ async fn names_are_taken_once_until_deleted() {
     let compute = ScriptedCompute::default().with("job", ends(Ends::Asked(Exit::Code(0))));
     let training = world.start(Arc::new(compute));
     create(&training, "job").await;
-    let taken = training.create(spec("job"), json!({})).await.expect_err("it exists").to_string();
+    let taken = training.create(spec("job"), &[], json!({})).await.expect_err("it exists").to_string();
     assert!(
         taken.starts_with("Training job names must be unique within an AWS account and region"),
         "{taken}"
@@ -448,7 +448,7 @@ async fn unfinished_jobs_are_bounded() {
     let compute = ScriptedCompute::default().with("a", ends(Ends::Asked(Exit::Code(0))));
     let training = world.start(Arc::new(compute));
     create(&training, "a").await;
-    assert!(matches!(training.create(spec("b"), json!({})).await, Err(TrainingError::TooMany(1))));
+    assert!(matches!(training.create(spec("b"), &[], json!({})).await, Err(TrainingError::TooMany(1))));
     training.shutdown().await;
 }
 

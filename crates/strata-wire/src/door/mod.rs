@@ -14,7 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
 use http_body::Body as HttpBody;
@@ -29,6 +29,10 @@ use crate::sigv4::{Keyring, Verifier};
 use crate::{Fault, RawCall, RawReply, RawRoute, RequestId, Response, Service, ledger};
 
 use route::Route;
+
+// Spelt once: parsing a header's name for every answer is work for nothing.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const S3_REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 
 /// Takes every request of one kind as it is, body unread.
 pub type Fallback = Arc<dyn Fn(Request<Incoming>) -> BoxFuture<'static, Response> + Send + Sync>;
@@ -108,8 +112,11 @@ impl Door {
             }
         };
         let headers = response.headers_mut();
-        headers.insert("x-amzn-requestid", id.header());
-        headers.entry("x-amz-request-id").or_insert_with(|| id.header());
+        // S3 gives its answers ids of their own; beside this one clients forget its host id.
+        if !headers.contains_key(S3_REQUEST_ID) {
+            headers.insert(REQUEST_ID, id.header());
+            headers.insert(S3_REQUEST_ID, id.header());
+        }
         tracing::debug!(%id, status = response.status().as_u16(), "answered");
         response
     }

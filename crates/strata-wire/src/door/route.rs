@@ -48,10 +48,10 @@ impl Door {
             let service = self.signed_for(scope, |served| served.api.metadata.speaks("query"));
             return Route::Operation(Target { protocol: Protocol::Query, service, operation: None });
         }
-        // Nobody signed and nothing says whose it is: a browser, or a public object.
-        if let (None, false, Some(fallback)) =
-            (scope, parts.headers.contains_key(AUTHORIZATION), &self.fallback)
+        // Nothing says whose it is: a browser, a public object, or S3's signature before SigV4.
+        if let (None, true, Some(fallback)) = (scope, is_anonymous(parts), &self.fallback)
             && !is_json(parts)
+            && !(parts.method == Method::POST && parts.uri.path() == "/")
         {
             return Route::Fallback(fallback);
         }
@@ -85,6 +85,11 @@ impl Door {
 pub fn content_type(parts: &Parts) -> Option<&str> {
     let text = parts.headers.get(CONTENT_TYPE)?.to_str().ok()?;
     Some(text.split(';').next().unwrap_or_default().trim())
+}
+
+/// Neither signed by SigV4 nor with credentials of another kind than S3's old ones.
+fn is_anonymous(parts: &Parts) -> bool {
+    parts.headers.get(AUTHORIZATION).is_none_or(|value| value.as_bytes().starts_with(b"AWS "))
 }
 
 fn is_json(parts: &Parts) -> bool {

@@ -131,7 +131,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn list(&mut self, id: ShapeId, list: &model::List, items: &mut Vec<Value>) -> Result<(), Fault> {
+    fn list(&mut self, id: ShapeId, list: &model::List, items: &mut [Value]) -> Result<(), Fault> {
         let mut item_breaks = false;
         for (index, item) in items.iter_mut().enumerate() {
             let before = self.path.len();

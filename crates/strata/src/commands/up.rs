@@ -49,7 +49,7 @@ pub fn run(data: &Path, args: Up) -> Result<ExitCode, String> {
 
 /// Log lines go to standard error; `STRATA_LOG` filters them (e.g. `strata=debug`).
 fn start_log(dev: bool) {
-    let default = if dev { "info,strata_wire=debug" } else { "info" };
+    let default = if dev { "info,s3s=off,strata_wire=debug" } else { "info,s3s=off" };
     let filter = EnvFilter::try_from_env("STRATA_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }

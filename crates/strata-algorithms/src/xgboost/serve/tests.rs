@@ -164,7 +164,7 @@ fn older_files_are_read() {
     let score = document.pointer_mut("/learner/learner_model_param/base_score").unwrap();
     *score = score.as_str().unwrap().trim_matches(['[', ']']).into();
     let old = Model::read(document.to_string().as_bytes()).unwrap();
-    let new = super::tests::model("stopped-early.json");
+    let new = self::model("stopped-early.json");
     assert_eq!(old.trees(), new.trees());
     let row = [0.1, -0.3, 1.5, 0.0, f32::NAN];
     assert_eq!(old.predict(&row), new.predict(&row));

@@ -1,18 +1,16 @@
-//! The exam of the `Objects` and `Multipart` ports: what every implementer must do.
+//! The exam of the `Objects` and `Multipart` ports.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
-use strata_base::objects::{
+use crate::objects::{
     Attributes, Body, ByteStream, CopyObject, DeleteObject, Expected, ListObjects, ListUploads, Multipart,
     ObjectError, PartClaim, PartInfo, Precondition,
 };
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
 
-/// Runs the whole exam against an empty store; panics where it does not hold.
-pub async fn exam(store: Arc<dyn Multipart>) {
-    let store = store.as_ref();
+/// Every question, on an empty store that is left empty, but for the bucket `exam`.
+pub async fn all(store: &dyn Multipart) {
     buckets(store).await;
     store.create_bucket("exam").await.unwrap();
     whole_objects(store).await;
@@ -31,6 +29,7 @@ pub async fn exam(store: Arc<dyn Multipart>) {
     concurrent_puts(store).await;
 }
 
+/// A body in pieces of 100,000 bytes.
 pub fn body(bytes: impl Into<Bytes>) -> ByteStream {
     let bytes: Bytes = bytes.into();
     let pieces: Vec<std::io::Result<Bytes>> = (0..bytes.len())
@@ -147,7 +146,7 @@ async fn any_key(store: &dyn Multipart) {
 async fn digests(store: &dyn Multipart) {
     let put = |expected: &[(&str, &str)], compute: &[&str], trailing: Option<&'static str>| {
         let pairs = expected.iter().map(|(name, sum)| (name.to_string(), sum.to_string()));
-        let ask: strata_base::objects::Trailing = Box::new(move || {
+        let ask: crate::objects::Trailing = Box::new(move || {
             Ok(trailing.map(|sum| ("CRC32".to_string(), sum.to_string())).into_iter().collect())
         });
         let body = Body {
