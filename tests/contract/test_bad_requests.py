@@ -164,7 +164,7 @@ def test_bytes_that_are_not_http(cloud, bytes_):
             connection.sendall(bytes_)
             connection.shutdown(socket.SHUT_WR)
             answer = connection.recv(65536)
-        except (ConnectionResetError, BrokenPipeError):
+        except OSError:  # hung up on us, which is an answer too
             return
     assert not answer or answer.split(b" ")[1].startswith(b"4") or answer.startswith(b"HTTP/1.1 505"), answer[:200]
 

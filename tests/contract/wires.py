@@ -31,9 +31,9 @@ def headers_for(cloud, method, url, body=b"", headers=None, *, service="sagemake
     """The headers with a signature; `minutes` moves the clock of the signer."""
     request = AWSRequest(method, url, data=body, headers=headers or {})
     now = datetime.now(timezone.utc) + timedelta(minutes=minutes)
-    signer = botocore.auth.SigV4Auth(
-        Credentials(key or cloud.access_key, secret or cloud.secret_key), service, cloud.region
-    )
+    # S3's signature adds the digest of the body as a header.
+    kind = botocore.auth.S3SigV4Auth if service == "s3" else botocore.auth.SigV4Auth
+    signer = kind(Credentials(key or cloud.access_key, secret or cloud.secret_key), service, cloud.region)
     names = [name for name in ("get_current_datetime", "datetime") if hasattr(botocore.auth, name)]
     if names[0] == "datetime":
         clock = mock.Mock()
