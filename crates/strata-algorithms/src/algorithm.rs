@@ -19,6 +19,11 @@ pub trait Algorithm: Send + Sync {
         self.card().problems(given)
     }
 
+    /// The framework package that does the work, where it is not Strata itself.
+    fn framework(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Trains in this process, from `job.channels` to `job.model`; prints log and metric lines
     /// to standard output as AWS's container prints them.
     fn train(&self, job: &Job) -> Result<(), TrainError>;

@@ -25,7 +25,11 @@ pub struct Provenance {
 #[derive(Serialize)]
 struct Origin {
     algorithm: &'static str,
+    /// Of Strata.
     version: &'static str,
+    /// Name and version of the framework that did the work, if it was not Strata itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    library: Option<String>,
     hyperparameters: BTreeMap<String, String>,
     channels: BTreeMap<String, Vec<FileDigest>>,
 }
@@ -38,11 +42,12 @@ struct FileDigest {
 }
 
 impl Provenance {
-    pub fn start(algorithm: &'static str, job: &Job) -> Self {
+    pub fn start(algorithm: &'static str, library: Option<String>, job: &Job) -> Self {
         let channels: Vec<Channel> = job.channels.values().cloned().collect();
         let origin = Origin {
             algorithm,
             version: env!("CARGO_PKG_VERSION"),
+            library,
             hyperparameters: job.hyperparameters.clone(),
             channels: BTreeMap::new(),
         };

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use strata_frameworks::Package;
 
 use crate::provenance::Provenance;
 use crate::{Algorithm, Channel, Job, TrainError, find};
@@ -40,11 +41,14 @@ fn start(name: &str, verb: &str, opt_ml: &Path) -> Result<(), TrainError> {
         return Err(TrainError::Client(format!("a built-in algorithm does not know {verb:?}, only train")));
     }
     let job = prepared(opt_ml)?;
+    let library = algorithm.framework().and_then(|name| strata_frameworks::find(name).ok());
+    let library = library.map(Package::title);
     println!(
-        "{} {} starts on {}: {} threads, channels {}",
+        "{} starts on {}: Strata {}{}, {} threads, channels {}",
         algorithm.card().name,
-        env!("CARGO_PKG_VERSION"),
         job.host,
+        env!("CARGO_PKG_VERSION"),
+        library.iter().map(|title| format!(", library {title}")).collect::<String>(),
         job.threads,
         job.channels.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
     );
@@ -52,7 +56,7 @@ fn start(name: &str, verb: &str, opt_ml: &Path) -> Result<(), TrainError> {
     signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::clone(&job.stop))
         .map_err(|cause| TrainError::Internal(format!("could not listen for SIGTERM: {cause}")))?;
     check(algorithm, &job)?;
-    let provenance = Provenance::start(algorithm.card().name, &job);
+    let provenance = Provenance::start(algorithm.card().name, library, &job);
     algorithm.train(&job)?;
     provenance.write(&job.model).map_err(|cause| TrainError::Internal(format!("provenance: {cause}")))
 }

@@ -27,6 +27,10 @@ impl Algorithm for XGBoost {
         parameters::problems(given)
     }
 
+    fn framework(&self) -> Option<&'static str> {
+        Some("xgboost")
+    }
+
     fn train(&self, job: &Job) -> Result<(), TrainError> {
         train::train(job)
     }

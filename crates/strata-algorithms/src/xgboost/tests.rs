@@ -347,6 +347,7 @@ fn asked_to_end_a_job_saves_the_model_so_far() {
     let mut child = job.spawn();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let first = lines.by_ref().map(Result::unwrap).find(|line| line.starts_with("xgboost ")).unwrap();
+    assert!(first.contains(", library xgboost 3."), "{first}");
     assert!(first.ends_with("threads, channels train"), "{first}");
     let line = lines.by_ref().map(Result::unwrap).find(|line| line.starts_with("[3]")).unwrap();
     assert!(line.starts_with("[3]#011train-rmse:0."), "{line}");
@@ -369,6 +370,7 @@ fn provenance_lies_beside_the_model() {
     let text = fs::read_to_string(job.path("model/.provenance.json")).unwrap();
     let origin: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(origin["hyperparameters"]["seed"], "5");
+    assert_eq!(origin["library"], strata_frameworks::find("xgboost").unwrap().title());
     let digest = hex::encode(<sha2::Sha256 as sha2::Digest>::digest("1,2\n3,4\n"));
     assert_eq!(origin["channels"]["train"][0]["sha256"], digest.as_str());
     assert_eq!(origin["channels"]["train"][0]["bytes"], 8);
