@@ -216,3 +216,40 @@ fn notice(version: &str) -> String {
 fn write(path: &Path, text: &str) -> Result<(), String> {
     fs::write(path, text).map_err(|cause| format!("{}: {cause}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prose_goes_and_lines_are_sorted() {
+        let model = r#"{
+            "metadata": {"uid": "u", "apiVersion": "1", "serviceAbbreviation": "S"},
+            "operations": {
+                "B": {"name": "B", "http": {"method": "POST", "requestUri": "/"}, "documentation": "<p>no</p>"},
+                "A": {"http": {"method": "GET", "requestUri": "/"}, "input": {"shape": "S", "documentation": "no"}}
+            },
+            "shapes": {
+                "S": {"type": "structure", "documentation": "no", "required": ["Z"], "members": {
+                    "Z": {"shape": "T", "documentation": "no"}, "Y": {"shape": "T", "deprecatedMessage": "no"}
+                }},
+                "L": {"type": "list", "member": {"shape": "T", "documentation": "no"}, "max": 2}
+            },
+            "documentation": "no"
+        }"#;
+        assert_eq!(
+            compact(&serde_json::from_str(model).unwrap()),
+            "{\n\
+             \"metadata\":{\"apiVersion\":\"1\",\"uid\":\"u\"},\n\
+             \"operations\":{\n\
+             \"A\":{\"http\":{\"method\":\"GET\",\"requestUri\":\"/\"},\"input\":{\"shape\":\"S\"}},\n\
+             \"B\":{\"http\":{\"method\":\"POST\",\"requestUri\":\"/\"}}\n\
+             },\n\
+             \"shapes\":{\n\
+             \"L\":{\"type\":\"list\",\"member\":{\"shape\":\"T\"},\"max\":2},\n\
+             \"S\":{\"type\":\"structure\",\"required\":[\"Z\"],\"members\":{\"Z\":{\"shape\":\"T\"},\"Y\":{\"shape\":\"T\"}}}\n\
+             }\n\
+             }\n"
+        );
+    }
+}

@@ -10,6 +10,7 @@ use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -116,23 +117,68 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// sends first and listens later hears the answer rather than a closed connection.
 const MOST_DRAINED: usize = 32 << 20;
 
-/// Reads a body of at most `max` bytes.
-pub async fn read<B>(headers: &HeaderMap, body: B, max: usize) -> Result<Bytes, ReadError>
-where
-    B: HttpBody<Data = Bytes> + Unpin,
-    B::Error: std::fmt::Display,
-{
-    if body.is_end_stream() {
-        return Ok(Bytes::new());
+/// Bodies up to this size are not counted: they fit beside each other on any machine.
+const SMALL: usize = 64 << 10;
+
+/// Bounds for request bodies, shared by all requests.
+pub struct Reader {
+    /// Kilobytes that large bodies may take together. Later ones wait for room, unread: so
+    /// memory stays bounded whatever strangers send.
+    room: Semaphore,
+    patience: Duration,
+}
+
+/// A body, and its share of the room until it is dropped.
+#[derive(Debug)]
+pub struct Held<'r> {
+    pub bytes: Bytes,
+    _room: Option<SemaphorePermit<'r>>,
+}
+
+impl Default for Reader {
+    fn default() -> Self {
+        Self::new(512 << 20, PATIENCE)
     }
-    let mut reading = pin!(read_all(headers, body, max));
-    // Mostly the body came along with the head: no timer then.
-    if let Poll::Ready(read) = futures::poll!(reading.as_mut()) {
-        return read;
+}
+
+impl Reader {
+    pub fn new(room: usize, patience: Duration) -> Self {
+        Self { room: Semaphore::new(room >> 10), patience }
     }
-    match tokio::time::timeout(PATIENCE, reading).await {
-        Ok(read) => read,
-        Err(_) => Err(ReadError::TooSlow),
+
+    /// Reads a body of at most `max` bytes.
+    pub async fn read<B>(&self, headers: &HeaderMap, body: B, max: usize) -> Result<Held<'_>, ReadError>
+    where
+        B: HttpBody<Data = Bytes> + Unpin,
+        B::Error: std::fmt::Display,
+    {
+        if body.is_end_stream() {
+            return Ok(Held { bytes: Bytes::new(), _room: None });
+        }
+        let mut reading = pin!(self.read_within(headers, body, max));
+        // Mostly the body came along with the head: no timer then.
+        if let Poll::Ready(read) = futures::poll!(reading.as_mut()) {
+            return read;
+        }
+        match tokio::time::timeout(self.patience, reading).await {
+            Ok(read) => read,
+            Err(_) => Err(ReadError::TooSlow),
+        }
+    }
+
+    async fn read_within<B>(&self, headers: &HeaderMap, body: B, max: usize) -> Result<Held<'_>, ReadError>
+    where
+        B: HttpBody<Data = Bytes> + Unpin,
+        B::Error: std::fmt::Display,
+    {
+        let told = body.size_hint().exact();
+        let most = told.map_or(max, |length| (length as usize).min(max));
+        let room = match most > SMALL {
+            // The semaphore is never closed.
+            true => self.room.acquire_many((most >> 10) as u32).await.ok(),
+            false => None,
+        };
+        Ok(Held { bytes: read_all(headers, body, max).await?, _room: room })
     }
 }
 
@@ -189,4 +235,53 @@ where
         }
     };
     let _ = tokio::time::timeout(Duration::from_secs(10), all).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+    use http_body_util::StreamBody;
+
+    use super::*;
+
+    type Frames = Vec<Result<Frame<Bytes>, BoxError>>;
+
+    fn frames(sizes: &[usize]) -> Frames {
+        sizes.iter().map(|size| Ok(Frame::data(Bytes::from(vec![b'x'; *size])))).collect()
+    }
+
+    async fn read(reader: &Reader, sizes: &[usize], max: usize) -> Result<usize, ReadError> {
+        let body = StreamBody::new(stream::iter(frames(sizes)));
+        reader.read(&HeaderMap::new(), body, max).await.map(|held| held.bytes.len())
+    }
+
+    #[tokio::test]
+    async fn bodies_of_any_number_of_frames() {
+        let reader = Reader::default();
+        assert_eq!(read(&reader, &[], 10).await.unwrap(), 0);
+        assert_eq!(read(&reader, &[4], 10).await.unwrap(), 4);
+        assert_eq!(read(&reader, &[4, 5, 1], 10).await.unwrap(), 10);
+        assert!(matches!(read(&reader, &[4, 7], 10).await, Err(ReadError::TooLarge { max: 10 })));
+    }
+
+    #[tokio::test]
+    async fn slow_bodies_end() {
+        let reader = Reader::new(1 << 20, Duration::from_millis(5));
+        let never = StreamBody::new(stream::pending::<Result<Frame<Bytes>, BoxError>>());
+        let read = reader.read(&HeaderMap::new(), never, 10).await;
+        assert!(matches!(read, Err(ReadError::TooSlow)));
+    }
+
+    #[tokio::test]
+    async fn large_bodies_wait_for_room_and_give_it_back() {
+        let reader = Reader::new(1 << 20, Duration::from_millis(5));
+        let large = || StreamBody::new(stream::iter(frames(&[600 << 10])));
+        let headers = HeaderMap::new();
+        let held = reader.read(&headers, large(), 700 << 10).await.unwrap();
+        assert!(matches!(reader.read(&headers, large(), 700 << 10).await, Err(ReadError::TooSlow)));
+        // small ones are not held up
+        assert_eq!(read(&reader, &[10], 10).await.unwrap(), 10);
+        drop(held);
+        assert!(reader.read(&headers, large(), 700 << 10).await.is_ok());
+    }
 }

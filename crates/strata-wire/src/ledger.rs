@@ -33,7 +33,7 @@ pub fn ledger(service: &Service) -> Vec<Line> {
 
 /// What is wrong with the lists: services without a model, operations that the model lacks,
 /// promises without a handler and handlers without a promise. Empty when all is well.
-pub fn complaints(services: &[Service], raw: &[&dyn RawRoute]) -> Vec<String> {
+pub fn complaints(services: &[&Service], raw: &[&dyn RawRoute]) -> Vec<String> {
     let mut complaints = Vec::new();
     for service in services {
         let Some(api) = Api::named(service.name) else {
@@ -89,7 +89,7 @@ mod tests {
         let handler: crate::Handler = Arc::new(|_| Box::pin(async { Ok(crate::Reply::default()) }));
         service.insert("GetCallerIdentity", Label::Real, Some(handler));
         assert_eq!(
-            complaints(&[service, Service::new("nothing")], &[]),
+            complaints(&[&service, &Service::new("nothing")], &[]),
             [
                 "sts.Assume: the model has no such operation",
                 "sts.AssumeRole: promised, but nothing serves it",

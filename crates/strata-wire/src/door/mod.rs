@@ -22,7 +22,7 @@ use hyper::body::Incoming;
 use strata_base::Timestamp;
 use tracing::Instrument;
 
-use crate::body::{self, Body, BoxError, ReadError};
+use crate::body::{Body, BoxError, ReadError, Reader};
 use crate::model::Api;
 use crate::protocol::{self, Protocol};
 use crate::sigv4::{Keyring, Verifier};
@@ -40,6 +40,7 @@ pub type Fallback = Arc<dyn Fn(Request<Incoming>) -> BoxFuture<'static, Response
 /// Everything that answers on the port.
 pub struct Door {
     verifier: Verifier,
+    reader: Reader,
     services: Vec<Served>,
     raw: Vec<Arc<dyn RawRoute>>,
     fallback: Option<Fallback>,
@@ -63,7 +64,13 @@ impl Door {
                 }
             })
             .collect();
-        Self { verifier: Verifier::new(keyring), services, raw: Vec::new(), fallback: None }
+        Self {
+            verifier: Verifier::new(keyring),
+            reader: Reader::default(),
+            services,
+            raw: Vec::new(),
+            fallback: None,
+        }
     }
 
     /// Adds a route that handles its own HTTP. Earlier ones are asked first.
@@ -91,6 +98,13 @@ impl Door {
     /// The fidelity ledger of all services, in their order.
     pub fn ledger(&self) -> Vec<ledger::Line> {
         self.services.iter().flat_map(|served| ledger::ledger(&served.service)).collect()
+    }
+
+    /// What is wrong with the lists of operations; see [`ledger::complaints`].
+    pub fn complaints(&self) -> Vec<String> {
+        let services: Vec<&Service> = self.services.iter().map(|served| &served.service).collect();
+        let raw: Vec<&dyn RawRoute> = self.raw.iter().map(|route| &**route).collect();
+        ledger::complaints(&services, &raw)
     }
 
     /// Answers one request. Never fails and never panics: what goes wrong is an answer too.
@@ -129,20 +143,20 @@ impl Door {
         body: Incoming,
         id: &RequestId,
     ) -> Response {
-        let body = match body::read(&parts.headers, body, route.max_body()).await {
-            Ok(body) => body,
+        let held = match self.reader.read(&parts.headers, body, route.max_body()).await {
+            Ok(held) => held,
             Err(cause) => return self.unread(Protocol::RestJson, cause, id),
         };
         let caller = match route.signed() {
             false => None,
-            true => match self.verifier.verify(&parts, &body, Timestamp::now()) {
+            true => match self.verifier.verify(&parts, &held.bytes, Timestamp::now()) {
                 Ok(verified) => Some(verified.credential.caller.clone()),
                 Err(refusal) => {
                     return protocol::fault(Protocol::RestJson, None, &refusal.fault(false), id);
                 }
             },
         };
-        let call = RawCall { parts, body, caller, request_id: id.clone() };
+        let call = RawCall { parts, body: held.bytes.clone(), caller, request_id: id.clone() };
         let answered = match std::panic::catch_unwind(AssertUnwindSafe(|| route.handle(call))) {
             Ok(RawReply::Now(response)) => return response,
             Ok(RawReply::Later(later)) => AssertUnwindSafe(later).catch_unwind().await,
@@ -177,10 +191,10 @@ impl Door {
 
     fn unread(&self, protocol: Protocol, cause: ReadError, id: &RequestId) -> Response {
         let fault = match &cause {
-            ReadError::TooLarge { max } => Fault::new(
+            ReadError::TooLarge { .. } => Fault::new(
                 413,
                 "RequestEntityTooLargeException",
-                format!("Request Entity Too Large: {cause} ({max} is the limit)"),
+                format!("Request Entity Too Large: {cause}"),
             ),
             ReadError::TooSlow => Fault::new(408, "RequestTimeoutException", cause.to_string()),
             ReadError::Broken(_) => Fault::new(400, "IncompleteBody", cause.to_string()),

@@ -17,7 +17,7 @@ use crate::model::{Kind, Model, Operation};
 use crate::protocol::{self, Protocol, json, query, rest_json};
 use crate::sigv4::Verified;
 use crate::validate::validate;
-use crate::{Call, Fault, Label, Reply, RequestId, Response, body, ledger};
+use crate::{Call, Fault, Label, Reply, RequestId, Response, ledger};
 
 /// A request that knows its operation.
 struct Decoded<'m> {
@@ -35,12 +35,12 @@ impl Door {
         id: &RequestId,
     ) -> Response {
         let max = max_body(&target);
-        let body = match body::read(&parts.headers, body, max).await {
-            Ok(body) => body,
+        let held = match self.reader.read(&parts.headers, body, max).await {
+            Ok(held) => held,
             Err(cause) => return self.unread(target.protocol, cause, id),
         };
         let known = target.service.map(|served| (&*served.api.metadata, served.api.model()));
-        match self.run(&target, &mut parts, body, max, id).await {
+        match self.run(&target, &mut parts, held.bytes.clone(), max, id).await {
             Ok(response) => response,
             Err(fault) => {
                 tracing::debug!(code = %fault.code, message = %fault.message, "fault");

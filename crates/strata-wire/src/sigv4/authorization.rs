@@ -6,7 +6,7 @@ use http::header::{AUTHORIZATION, DATE};
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
 
-use super::{Refusal, parse_date};
+use super::{Refusal, X_AMZ_DATE, X_AMZ_TOKEN, parse_date};
 use crate::times;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
@@ -84,7 +84,7 @@ impl<'r> Authorization<'r> {
         if let (Some(credential), Some(signed_headers), Some(signature), Some((at, date))) =
             (credential, signed_headers, signature, date.clone())
         {
-            let token = parts.headers.get("x-amz-security-token").and_then(|value| value.to_str().ok());
+            let token = parts.headers.get(X_AMZ_TOKEN).and_then(|value| value.to_str().ok());
             return Ok(Self {
                 credential: credential.into(),
                 signed_headers: signed_headers.into(),
@@ -172,7 +172,7 @@ fn scope(credential: &str) -> Option<Scope<'_>> {
 
 /// `X-Amz-Date`, else `Date` in either form.
 fn date_header(parts: &Parts) -> Option<(i64, Cow<'_, str>)> {
-    if let Some(text) = parts.headers.get("x-amz-date").and_then(|value| value.to_str().ok()) {
+    if let Some(text) = parts.headers.get(X_AMZ_DATE).and_then(|value| value.to_str().ok()) {
         return Some((parse_date(text)?, Cow::Borrowed(text)));
     }
     let text = parts.headers.get(DATE)?.to_str().ok()?;

@@ -10,6 +10,7 @@ mod verify;
 
 use std::sync::Arc;
 
+use http::HeaderName;
 use sha2::{Digest, Sha256};
 use strata_base::Timestamp;
 
@@ -42,6 +43,12 @@ pub const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
 pub fn sha256_hex(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
+
+// Spelt once: parsing names costs more than finding them.
+const X_AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
+const X_AMZ_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
+const X_AMZ_TARGET: HeaderName = HeaderName::from_static("x-amz-target");
+const X_AMZ_HASH: HeaderName = HeaderName::from_static("x-amz-content-sha256");
 
 /// Why a request is not let in.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

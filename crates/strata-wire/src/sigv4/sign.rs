@@ -9,7 +9,7 @@ use strata_base::Timestamp;
 use super::authorization::Scope;
 use super::canonical::Canonical;
 use super::verify::derive;
-use super::{UNSIGNED_PAYLOAD, write_date};
+use super::{UNSIGNED_PAYLOAD, X_AMZ_DATE, X_AMZ_HASH, X_AMZ_TOKEN, write_date};
 
 /// What a client signs with.
 #[derive(Clone, Debug)]
@@ -44,12 +44,12 @@ pub fn sign_at(
 ) -> Result<(), http::Error> {
     let date = write_date(at.0.div_euclid(1000));
     set_host(parts)?;
-    parts.headers.insert("x-amz-date", HeaderValue::from_str(&date)?);
+    parts.headers.insert(X_AMZ_DATE, HeaderValue::from_str(&date)?);
     if let Some(token) = &credentials.session_token {
-        parts.headers.insert("x-amz-security-token", HeaderValue::from_str(token)?);
+        parts.headers.insert(X_AMZ_TOKEN, HeaderValue::from_str(token)?);
     }
     if service == "s3" || body_sha256 == UNSIGNED_PAYLOAD {
-        parts.headers.insert("x-amz-content-sha256", HeaderValue::from_str(body_sha256)?);
+        parts.headers.insert(X_AMZ_HASH, HeaderValue::from_str(body_sha256)?);
     }
 
     let mut names: Vec<&str> = parts

@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq;
 
 use super::authorization::{Authorization, Scope};
 use super::canonical::Canonical;
-use super::{Credential, Keyring, Refusal, UNSIGNED_PAYLOAD, write_date};
+use super::{Credential, Keyring, Refusal, UNSIGNED_PAYLOAD, X_AMZ_HASH, X_AMZ_TARGET, write_date};
 
 /// How far a client's clock may be off, in seconds.
 pub const SKEW: i64 = 15 * 60;
@@ -131,7 +131,7 @@ fn signature(
     mut hmac: Hmac<Sha256>,
 ) -> [u8; 32] {
     let s3 = scope.service == "s3";
-    let declared = parts.headers.get("x-amz-content-sha256").map(|value| value.as_bytes());
+    let declared = parts.headers.get(X_AMZ_HASH).map(|value| value.as_bytes());
     let mut hex_hash = [0_u8; 64];
     let unsigned = match found.expires {
         Some(_) => s3,
@@ -173,7 +173,7 @@ fn check_signed_headers(parts: &Parts, found: &Authorization<'_>) -> Result<(), 
             "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.".into(),
         ));
     }
-    if parts.headers.contains_key("x-amz-target") && !signed("x-amz-target") {
+    if parts.headers.contains_key(X_AMZ_TARGET) && !signed("x-amz-target") {
         return Err(Refusal::NotNow(
             "'X-Amz-Target' must be a 'SignedHeader' in the AWS Authorization.".into(),
         ));
