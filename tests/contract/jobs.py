@@ -1,6 +1,7 @@
 """Short words for what many tests do: train, make a model, deploy, ask; and errors as data."""
 
 import io
+import re
 import tarfile
 import uuid
 
@@ -57,7 +58,7 @@ def start(sm, bucket, algorithm, key, *, name=None, more=None, **hyperparameters
     A data set's name ("breast-cancer") means its train.csv.
     """
     key = f"{key}/train.csv" if "/" not in key else key
-    name = name or fresh(algorithm)
+    name = name or fresh(re.sub("[^a-z]+", "-", algorithm.rsplit("/", 1)[-1]))
     channels = [channel("train", f"s3://{bucket}/{key}")]
     sm.create_training_job(
         **training_job(name, algorithm, channels, f"s3://{bucket}/output", hyperparameters, **(more or {}))

@@ -82,7 +82,7 @@ def test_sagemaker_lists_and_waits(aws, trained, endpoint):
 def test_an_endpoint_is_invoked(aws, endpoint, held_out, tmp_path):
     reply = aws(
         "sagemaker-runtime", "invoke-endpoint", "--endpoint-name", endpoint, "--content-type", "text/csv",
-        "--cli-binary-format", "raw-in-base64-out", "--body", held_out[0][1], "--target-variant", "xgboost",
+        "--body", held_out[0][1], "--target-variant", "xgboost",
         tmp_path / "answer",
     )
     assert json.loads(reply)["InvokedProductionVariant"] == "xgboost"
@@ -99,5 +99,5 @@ def test_logs_are_read(aws, trained):
 
 
 def test_errors_are_readable(aws):
-    said = aws("sagemaker", "describe-endpoint", "--endpoint-name", "nobody-made-this", code=254)
+    said = aws("sagemaker", "describe-endpoint", "--endpoint-name", "nobody-made-this", code=255)
     assert "Could not find endpoint" in said

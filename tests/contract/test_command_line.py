@@ -19,7 +19,7 @@ def test_the_ledger_knows_every_operation(cloud, sm):
     text = json.dumps(ledger)
     missing = [name for name in sm.meta.service_model.operation_names if f'"{name}"' not in text]
     assert not missing, missing
-    assert "CreateTrainingJob" in cloud.run("api", "sagemaker", "--label", "real").stdout
+    assert "DescribeTrainingJob" in cloud.run("api", "sagemaker", "--label", "real").stdout
     refused = cloud.run("api", "sagemaker", "--label", "refused").stdout
     assert "CreateNotebookInstance" in refused and "CreateTrainingJob" not in refused
 

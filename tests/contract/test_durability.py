@@ -93,13 +93,13 @@ def test_sigterm_in_the_middle_of_everything(stage, held_out):
 def test_sigterm_finishes_what_runs(own_cloud):
     """An upload that has begun when SIGTERM comes is still stored, or the caller is told that it is not."""
     s3 = own_cloud.client("s3")
-    s3.create_bucket(Bucket="b")
+    s3.create_bucket(Bucket="bucket")
     body = bytes(30_000_000)
     outcome = {}
 
     def put():
         try:
-            outcome["etag"] = s3.put_object(Bucket="b", Key="k", Body=body)["ETag"]
+            outcome["etag"] = s3.put_object(Bucket="bucket", Key="k", Body=body)["ETag"]
         except (ClientError, HTTPClientError) as error:
             outcome["error"] = error
 
@@ -109,7 +109,7 @@ def test_sigterm_finishes_what_runs(own_cloud):
     upload.join(60)
     assert own_cloud.process.wait(60) == 0
     own_cloud.start()
-    stored = own_cloud.client("s3").list_objects_v2(Bucket="b").get("Contents", [])
+    stored = own_cloud.client("s3").list_objects_v2(Bucket="bucket").get("Contents", [])
     if "etag" in outcome:
         assert [(item["Size"], item["ETag"]) for item in stored] == [(len(body), outcome["etag"])]
     else:
@@ -120,14 +120,14 @@ def test_sigterm_finishes_what_runs(own_cloud):
 def test_what_was_acknowledged_is_there_after_kill_9(own_cloud, tmp_path):
     """Puts and models in a loop, power cut in the middle: all that was answered is there and whole."""
     s3, sm = own_cloud.client("s3"), own_cloud.client("sagemaker")
-    s3.create_bucket(Bucket="b")
+    s3.create_bucket(Bucket="bucket")
     done, enough = [], threading.Event()
 
     def work(thread):
         for i in range(100_000):
             key = f"{thread}/{i}"
             try:
-                s3.put_object(Bucket="b", Key=key, Body=key.encode() * 1000)
+                s3.put_object(Bucket="bucket", Key=key, Body=key.encode() * 1000)
                 sm.add_tags(
                     ResourceArn=f"arn:aws:sagemaker:us-east-1:123456789012:model/m{thread}",
                     Tags=[{"Key": str(i % 40), "Value": key}],
@@ -150,8 +150,8 @@ def test_what_was_acknowledged_is_there_after_kill_9(own_cloud, tmp_path):
     own_cloud.start()
     s3 = own_cloud.client("s3")
     for key in done:
-        assert s3.get_object(Bucket="b", Key=key)["Body"].read() == key.encode() * 1000
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket="b"):
+        assert s3.get_object(Bucket="bucket", Key=key)["Body"].read() == key.encode() * 1000
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket="bucket"):
         for item in page.get("Contents", []):
             assert item["Size"] == len(item["Key"]) * 1000, item
 

@@ -176,7 +176,7 @@ def test_a_finished_job_can_be_deleted_and_its_name_used_again(sm, bucket):
 
 def test_a_running_job_cannot_be_deleted(sm, bucket):
     name = start(sm, bucket, "xgboost", "digits", objective="multi:softmax", num_class=10, num_round=100_000)
-    refused("ValidationException", sm.delete_training_job, TrainingJobName=name)
+    refused("ResourceInUse", sm.delete_training_job, TrainingJobName=name)
     sm.stop_training_job(TrainingJobName=name)
     finished(sm, name)
 

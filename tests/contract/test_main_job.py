@@ -131,7 +131,7 @@ def test_final_metrics_are_on_the_job_and_in_cloudwatch(cloud, sm, client, bucke
     def look():
         return cloudwatch.get_metric_statistics(
             Namespace="/aws/sagemaker/TrainingJobs", MetricName="train:logloss",
-            Dimensions=[{"Name": "Host", "Value": f"{job['TrainingJobName']}/algo-1"}],
+            Dimensions=[{"Name": "TrainingJobName", "Value": job["TrainingJobName"]}],
             StartTime=job["CreationTime"] - timedelta(minutes=2),
             EndTime=datetime.now(timezone.utc) + timedelta(minutes=1), Period=60, Statistics=["Minimum"],
         )["Datapoints"]

@@ -881,7 +881,7 @@ def test_temporary_credentials(cloud, s3, bucket):
         "sts", endpoint_url=cloud.url, region_name="us-east-1",
         aws_access_key_id=cloud.access_key, aws_secret_access_key=cloud.secret_key,
     )
-    given = sts.assume_role(RoleArn=f"arn:aws:iam::{ACCOUNT}:role/any", RoleSessionName="s3")["Credentials"]
+    given = sts.assume_role(RoleArn=f"arn:aws:iam::{ACCOUNT}:role/strata", RoleSessionName="s3")["Credentials"]
     keys = {"aws_access_key_id": given["AccessKeyId"], "aws_secret_access_key": given["SecretAccessKey"]}
     temporary = client(cloud, **keys, aws_session_token=given["SessionToken"])
     temporary.put_object(Bucket=bucket, Key="k", Body=b"x")

@@ -76,6 +76,7 @@ mod tests {
         let cloud = testing::TestCloud::new(sts::operations()).await;
         let services = services(&cloud.platform);
         let invocations = runtime::Invocations(cloud.platform.clone());
+        let services: Vec<&Service> = services.iter().collect();
         assert_eq!(ledger::complaints(&services, &[&invocations]), Vec::<String>::new());
     }
 

@@ -58,7 +58,14 @@ macro_rules! metrics {
             name: concat!($channel, ":", $name),
             maximize: $maximize,
             // `tweedie-nloglik` is printed with its power: `tweedie-nloglik@1.5`
-            regex: concat!(r".*\[[0-9]+\].*#011", $channel, "-", $name, r"(?:@[^:\s]+)?:(\S+)"),
+            // and a number ends where the next `#011` begins.
+            regex: concat!(
+                r".*\[[0-9]+\].*#011",
+                $channel,
+                "-",
+                $name,
+                r"(?:@[^:\s]+)?:([-+]?(?:[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?|nan|inf))"
+            ),
         }
     };
 }
@@ -150,4 +157,23 @@ const fn given(name: &'static str, kind: Kind, help: &'static str) -> Hyperparam
 /// One with a default.
 const fn or(name: &'static str, default: &'static str, kind: Kind, help: &'static str) -> Hyperparameter {
     Hyperparameter { name, required: false, default: Some(default), kind, help }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CARD;
+
+    #[test]
+    fn each_metric_of_a_line_is_found() {
+        let line = "[12]#011train-logloss:0.25#011train-tweedie-nloglik@1.5:-1e-05#011validation-logloss:nan";
+        let found = |name: &str| {
+            let metric = CARD.metrics.iter().find(|metric| metric.name == name).unwrap();
+            let regex = regex::Regex::new(metric.regex).unwrap();
+            regex.captures(line).map(|captures| captures[1].to_string())
+        };
+        assert_eq!(found("train:logloss").as_deref(), Some("0.25"));
+        assert_eq!(found("train:tweedie-nloglik").as_deref(), Some("-1e-05"));
+        assert_eq!(found("validation:logloss").as_deref(), Some("nan"));
+        assert_eq!(found("validation:rmse"), None);
+    }
 }
