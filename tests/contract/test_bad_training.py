@@ -60,8 +60,14 @@ def test_unknown_output_bucket(create):
     assert "nobody-has-this-bucket" in create(output="s3://nobody-has-this-bucket/out")
 
 
-def test_missing_channel(create):
-    assert '"train"' in create(channels=[])
+def test_missing_channel(create, bucket):
+    assert '"train"' in create(channels=[channel("validation", f"s3://{bucket}/breast-cancer/test.csv")])
+
+
+def test_no_channels_at_all(sm, bucket, unique):
+    arguments = training_job(unique("job"), "xgboost", [], f"s3://{bucket}/output", GOOD)
+    del arguments["InputDataConfig"]
+    assert '"train"' in refused("ValidationException", sm.create_training_job, status=400, **arguments)
 
 
 def test_unknown_channel(create, bucket):

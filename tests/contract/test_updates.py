@@ -1,6 +1,7 @@
 """Updates under load: no request fails, and a model that does not load leaves the old one serving."""
 
 import threading
+import time
 
 import pytest
 from jobs import archive, ask, config, deploy, fresh, model, refused, settled, train
@@ -16,13 +17,14 @@ class Load:
         def work():
             runtime = cloud.client("sagemaker-runtime")
             while not self.stop.is_set():
+                began = time.monotonic()
                 try:
                     answer = ask(runtime, endpoint, row)
                 except Exception as error:  # noqa: BLE001: any failure at all is what we look for
                     self.failures.append(repr(error))
                     return
                 with self.progress:
-                    self.answers.append(answer)
+                    self.answers.append((began, answer))
                     self.progress.notify_all()
 
         self.threads = [threading.Thread(target=work) for _ in range(threads)]
@@ -38,12 +40,18 @@ class Load:
             thread.join(30)
 
     def more(self, count=100):
-        """Waits for that many further answers and returns them."""
+        """Waits for that many answers to requests sent from now on, and returns them."""
+        now = time.monotonic()
         with self.progress:
             begin = len(self.answers)
-            enough = self.progress.wait_for(lambda: len(self.answers) >= begin + count or self.failures, 60)
-            assert enough and not self.failures, self.failures
-            return self.answers[begin:]
+            later = []
+
+            def enough():
+                later[:] = [answer for began, answer in self.answers[begin:] if began > now]
+                return len(later) >= count or self.failures
+
+            assert self.progress.wait_for(enough, 60) and not self.failures, self.failures
+            return later
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +78,10 @@ def test_update_without_a_failed_request(cloud, sm, models, second, held_out):
             sm.update_endpoint(EndpointName=name, EndpointConfigName=target)
             described = settled(sm, name)
             assert described["EndpointConfigName"] == target
-            load.more(4)  # what was on the wire when it settled
             seen = set(load.more())
             assert len(seen) == 1 and (seen != first) == (turn % 2 == 0), seen
     assert not load.failures
-    assert {variant for _, variant in load.answers} == {"old", "new"}
+    assert {variant for _, (_, variant) in load.answers} == {"old", "new"}
 
 
 def test_a_broken_model_leaves_the_old_one_serving(cloud, sm, models, broken, held_out):
@@ -117,7 +124,6 @@ def test_weights_move_under_load(cloud, sm, models, second, held_out):
                 ],
             )
             settled(sm, name)
-            load.more(4)
             assert {variant for _, variant in load.more()} == {heavy}
     assert not load.failures
 
