@@ -112,6 +112,8 @@ def measure(given, folder, others):
 class PinnedCloud(Cloud):
     """`strata up` on core 0."""
 
+    options = []
+
     def start(self):
         ours = os.sched_getaffinity(0)
         os.sched_setaffinity(0, {0})  # children inherit it

@@ -37,6 +37,9 @@ class Cloud:
     access_key = ACCESS_KEY
     secret_key = SECRET_KEY
 
+    # --dev logs every request, which a failed test wants and a benchmark does not.
+    options = ["--dev"]
+
     def __init__(self, binary, folder):
         self.binary = Path(binary)
         self.folder = Path(folder)
@@ -78,7 +81,7 @@ class Cloud:
         began = time.monotonic()
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                [self.binary, "up", "--port", str(self.port), "--data-dir", self.folder, "--dev"],
+                [self.binary, "up", "--port", str(self.port), "--data-dir", self.folder, *self.options],
                 stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL, text=True, env=self.environment,
             )
         listening, self.output = threading.Event(), []
