@@ -7,6 +7,9 @@ port=${PORT:-7410} venv=${VENV:-.venv} data=.strata/demo log=.strata/demo.log
 url=http://127.0.0.1:$port
 strata=${CARGO_TARGET_DIR:-target}/release/strata
 cloud=
+# A proxy for the outside world is none for this machine.
+export NO_PROXY=127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}
+export no_proxy=$NO_PROXY
 say() { printf '\n==> %s\n' "$*"; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
