@@ -41,8 +41,11 @@ say "Writing small real data sets to examples/data"
 say "Starting the cloud on $url with a fresh data folder, $data"
 rm -rf "$data" "$log"
 mkdir -p .strata
+# In a process group of its own: Ctrl-C ends the quickstart, which cleans up, and then we stop the cloud.
+set -m
 "$strata" up --port "$port" --data-dir "$data" >"$log" 2>&1 &
 cloud=$!
+set +m
 "$python" - "$url/healthz" "$cloud" <<'PYTHON' || { tail -n 30 "$log" >&2; die "the cloud did not start; its log is $log"; }
 import os, sys, time, urllib.request
 url, pid, began = sys.argv[1], int(sys.argv[2]), time.monotonic()

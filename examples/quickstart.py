@@ -283,4 +283,7 @@ def quantile(ordered, q):
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("interrupted")
