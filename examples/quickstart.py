@@ -250,7 +250,8 @@ def attempt(what, remove):
         remove()
         print(f"      {what}: removed")
     except ClientError as error:
-        print(f"      {what}: {error}")
+        missing = "Could not find" in str(error) or "NoSuchBucket" in str(error)
+        print(f"      {what}: {'was not made' if missing else error}")
 
 
 class Step:
