@@ -137,7 +137,7 @@ def test_what_was_acknowledged_is_there_after_kill_9(own_cloud, tmp_path):
             except ClientError as error:
                 assert error.response["Error"]["Code"] == "ValidationException", error  # there is no such model
             done.append(key)
-            if len(done) > 150:
+            if len(done) > 60:
                 enough.set()
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
