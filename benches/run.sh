@@ -10,6 +10,8 @@ tests/python.sh "$venv" benches/requirements.txt
 cargo build --release --package strata
 CARGO_TARGET_DIR=$CARGO_TARGET_DIR/floor cargo build --release --manifest-path benches/floor/Cargo.toml
 
+printf "\n==> How long a person waits\n"
+"$venv/bin/python" benches/latency.py
 printf '\n==> InvokeEndpoint against a bare axum handler\n'
 "$venv/bin/python" benches/serving.py
 if [ -e benches/file_to_model.py ]; then
