@@ -7,6 +7,9 @@ port=${PORT:-7410} venv=${VENV:-.venv} data=.strata/demo log=.strata/demo.log
 url=http://127.0.0.1:$port
 strata=${CARGO_TARGET_DIR:-target}/release/strata
 cloud=
+# A proxy for the outside world is none for this machine.
+export NO_PROXY=127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}
+export no_proxy=$NO_PROXY
 say() { printf '\n==> %s\n' "$*"; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
@@ -38,8 +41,11 @@ say "Writing small real data sets to examples/data"
 say "Starting the cloud on $url with a fresh data folder, $data"
 rm -rf "$data" "$log"
 mkdir -p .strata
+# In a process group of its own: Ctrl-C ends the quickstart, which cleans up, and then we stop the cloud.
+set -m
 "$strata" up --port "$port" --data-dir "$data" >"$log" 2>&1 &
 cloud=$!
+set +m
 "$python" - "$url/healthz" "$cloud" <<'PYTHON' || { tail -n 30 "$log" >&2; die "the cloud did not start; its log is $log"; }
 import os, sys, time, urllib.request
 url, pid, began = sys.argv[1], int(sys.argv[2]), time.monotonic()

@@ -17,6 +17,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import boto3
+from botocore.exceptions import ClientError
 
 DATA = Path(__file__).parent / "data" / "breast-cancer"
 NAME = f"tumours-{int(time.time())}"
@@ -230,27 +231,26 @@ def move_traffic(weights):
 
 def clean_up():
     """Removes whatever there is, also after a failure half-way."""
-    attempt(sagemaker.delete_endpoint, EndpointName=NAME)
-    attempt(sagemaker.delete_endpoint_config, EndpointConfigName=NAME)
+    attempt("endpoint", lambda: sagemaker.delete_endpoint(EndpointName=NAME))
+    attempt("configuration", lambda: sagemaker.delete_endpoint_config(EndpointConfigName=NAME))
     for algorithm in ALGORITHMS:
-        attempt(sagemaker.delete_model, ModelName=f"{NAME}-{algorithm}")
-    removed = 0
-    try:
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
-            for item in page.get("Contents", []):
-                s3.delete_object(Bucket=BUCKET, Key=item["Key"])
-                removed += 1
-        s3.delete_bucket(Bucket=BUCKET)
-    except s3.exceptions.ClientError as error:
-        print(f"      bucket {BUCKET}: {error}")
-    print(f"      endpoint, configuration, models, {removed} objects and the bucket are gone")
+        attempt(f"{algorithm} model", lambda: sagemaker.delete_model(ModelName=f"{NAME}-{algorithm}"))
+    attempt("bucket and what it holds", empty_and_delete_bucket)
 
 
-def attempt(call, **arguments):
+def empty_and_delete_bucket():
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
+        for item in page.get("Contents", []):
+            s3.delete_object(Bucket=BUCKET, Key=item["Key"])
+    s3.delete_bucket(Bucket=BUCKET)
+
+
+def attempt(what, remove):
     try:
-        call(**arguments)
-    except sagemaker.exceptions.ClientError as error:
-        print(f"      {error}")
+        remove()
+        print(f"      {what}: removed")
+    except ClientError as error:
+        print(f"      {what}: {error}")
 
 
 class Step:
@@ -283,4 +283,7 @@ def quantile(ordered, q):
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("interrupted")

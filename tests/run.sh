@@ -51,6 +51,7 @@ contract_tests() {
   if ! cargo build --quiet --package strata; then
     echo "the binary does not build: contract tests not run"; failed=$((failed + 1)); return
   fi
+  [ -e examples/data/PROVENANCE.md ] || "$venv/bin/python" examples/make_data.py
   say "pytest tests/contract"
   STRATA_BIN=$target/debug/strata "$venv/bin/python" -m pytest tests/contract "$@" 2>&1 | tee "$log"
   code=${PIPESTATUS[0]}
