@@ -53,7 +53,7 @@ def main():
     words.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     words.add_argument("--pairs", type=int, default=3)
     words.add_argument("--program", default=os.path.join(TARGET, "release/strata"),
-                       help="runs `PROGRAM xgboost FOLDER`")
+                       help="runs `PROGRAM algorithm xgboost train --opt-ml FOLDER`")
     words.add_argument("--rival-matrix", choices=["DMatrix", "QuantileDMatrix"], default="DMatrix")
     words.add_argument("--rival-measures", choices=["yes", "no"], default="yes")
     words.add_argument("--data", default=os.path.join(TARGET, "bench-data"), help="where the CSV file is kept")
