@@ -4,7 +4,7 @@ write in Python (pyarrow reads the file, xgboost trains). Both sides use the sam
 threads and settings, measure the train set each round, and run in turn as processes of their own;
 medians and their ratio are printed.
 
-    cargo build --release -p strata-algorithms --example train
+    cargo build --release
     python3 benches/file_to_model.py [--rows 1000000] [--rounds 100] [--threads 2] [--pairs 3]
 
 The Python that runs this needs numpy, pyarrow and xgboost-cpu 3.2.0. Both sides run with
@@ -52,8 +52,8 @@ def main():
     words.add_argument("--rounds", type=int, default=100)
     words.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     words.add_argument("--pairs", type=int, default=3)
-    words.add_argument("--program", default=os.path.join(TARGET, "release/examples/train"),
-                       help="runs `PROGRAM xgboost FOLDER`")
+    words.add_argument("--program", default=os.path.join(TARGET, "release/strata"),
+                       help="runs `PROGRAM algorithm xgboost train --opt-ml FOLDER`")
     words.add_argument("--rival-matrix", choices=["DMatrix", "QuantileDMatrix"], default="DMatrix")
     words.add_argument("--rival-measures", choices=["yes", "no"], default="yes")
     words.add_argument("--data", default=os.path.join(TARGET, "bench-data"), help="where the CSV file is kept")
@@ -119,7 +119,7 @@ def our_command(given, file, folder):
     for name, content in (("hyperparameters", hyperparameters), ("inputdataconfig", channels)):
         with open(os.path.join(config, name + ".json"), "w") as out:
             json.dump(content, out)
-    return [given.program, "xgboost", folder]
+    return [given.program, "algorithm", "xgboost", "train", "--opt-ml", folder]
 
 
 def rival_command(given, file, folder):

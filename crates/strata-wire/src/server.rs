@@ -90,6 +90,22 @@ pub async fn serve(listener: TcpListener, door: Arc<Door>, limits: Limits, end: 
     }
 }
 
+/// A connection among the door's, while it is there.
+struct Counted(Arc<Door>);
+
+impl Counted {
+    fn new(door: &Arc<Door>) -> Self {
+        door.connections.fetch_add(1, Ordering::Relaxed);
+        Self(door.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 fn forget(open: &mut HashMap<Id, Open>, ended: Result<(Id, ()), JoinError>) {
     match ended {
         Ok((id, ())) => open.remove(&id),
@@ -105,6 +121,7 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 async fn connection(stream: TcpStream, door: Arc<Door>, link: Arc<Link>) {
     // Small answers must not wait for the client's acknowledgement.
     let _ = stream.set_nodelay(true);
+    let _counted = Counted::new(&door);
     let theirs = link.clone();
     let service = service_fn(move |request| {
         let (door, busy) = (door.clone(), Busy::new(&theirs));

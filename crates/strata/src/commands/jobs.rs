@@ -1,6 +1,6 @@
 //! `strata jobs`: training jobs.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::shelf;
 use crate::cli::Jobs;
@@ -14,6 +14,17 @@ const COLUMNS: &[(&str, &str)] = &[
     ("TrainingEndTime", "ENDED (UTC)"),
 ];
 
+/// What a person asks for first; the rest follows in alphabetical order.
+const FIRST: &[&str] = &[
+    "TrainingJobName",
+    "TrainingJobStatus",
+    "SecondaryStatus",
+    "FailureReason",
+    "FinalMetricDataList",
+    "ModelArtifacts",
+    "HyperParameters",
+];
+
 pub fn run(cloud: &Client, command: Jobs, json: bool) -> Result<(), String> {
     match command {
         Jobs::Ls(args) => {
@@ -24,7 +35,7 @@ pub fn run(cloud: &Client, command: Jobs, json: bool) -> Result<(), String> {
         }
         Jobs::Show(args) => {
             let job = cloud.sagemaker("DescribeTrainingJob", &json!({ "TrainingJobName": args.name }))?;
-            if json { output::json(&job) } else { output::document(&job) }
+            if json { output::json(&job) } else { show(job) }
         }
         Jobs::Stop(args) => {
             cloud.sagemaker("StopTrainingJob", &json!({ "TrainingJobName": args.name }))?;
@@ -34,4 +45,17 @@ pub fn run(cloud: &Client, command: Jobs, json: bool) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+fn show(mut job: Value) {
+    // A built-in algorithm has dozens; they are for programs (--json).
+    if let Some(algorithm) = job["AlgorithmSpecification"].as_object_mut() {
+        algorithm.remove("MetricDefinitions");
+    }
+    for member in FIRST {
+        if let Some(value) = job.as_object_mut().and_then(|job| job.remove(*member)) {
+            output::document(&json!({ *member: value }));
+        }
+    }
+    output::document(&job);
 }
