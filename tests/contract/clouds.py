@@ -84,20 +84,21 @@ class Cloud:
                 [self.binary, "up", "--port", str(self.port), "--data-dir", self.folder, *self.options],
                 stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL, text=True, env=self.environment,
             )
-        listening, self.output = threading.Event(), []
+        listening, self.output, heard = threading.Event(), [], []
 
         def read(stream):
             for line in stream:
                 self.output.append(line.rstrip())
                 found = re.search(r"listening on (http://[^\s]+)", line)
                 if found:
+                    heard.append(found[1])
                     self.url = found[1]
                     self.port = int(self.url.rsplit(":", 1)[1])
                     listening.set()
             listening.set()  # the stream ended: nobody will listen any more
 
         threading.Thread(target=read, args=(self.process.stdout,), daemon=True).start()
-        if not listening.wait(60) or not self.url or self.process.poll() is not None:
+        if not listening.wait(60) or not heard or self.process.poll() is not None:
             self.process.kill()
             raise AssertionError(f"strata up did not start:\n{self.output}\n{self.log_tail()}")
         self.start_seconds = time.monotonic() - began
