@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
@@ -16,6 +16,9 @@ use crate::wiring::{self, Settings};
 
 /// How long requests in flight may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(30);
+/// How long the lock of a cloud that has ended may live on: a child process that was being
+/// started at that moment holds a copy of it until it runs its program.
+const LINGER: Duration = Duration::from_secs(2);
 
 pub fn run(data: &Path, args: Up) -> Result<ExitCode, String> {
     start_log(args.dev);
@@ -64,7 +67,13 @@ fn lock(data: &Path) -> Result<File, String> {
         .write(true)
         .open(&path)
         .map_err(|cause| format!("could not open {}: {cause}", path.display()))?;
-    match file.try_lock() {
+    let patience = Instant::now() + LINGER;
+    let mut locked = file.try_lock();
+    while matches!(locked, Err(TryLockError::WouldBlock)) && Instant::now() < patience {
+        std::thread::sleep(Duration::from_millis(10));
+        locked = file.try_lock();
+    }
+    match locked {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
             let who = Running::load(data)
