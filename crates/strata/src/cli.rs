@@ -107,6 +107,8 @@ pub enum Shelf {
     Ls(Ls),
     /// Show one
     Show(Name),
+    /// Only jobs can be stopped; says what to do instead
+    Stop(Name),
     /// Remove one
     Rm(Name),
 }

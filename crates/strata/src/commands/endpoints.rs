@@ -10,4 +10,6 @@ pub const ENDPOINTS: Kind = Kind {
         ("CreationTime", "CREATED (UTC)"),
         ("LastModifiedTime", "MODIFIED (UTC)"),
     ],
+    stop: "an endpoint serves until it is removed with \"strata endpoints rm\"; \
+           its configuration stays, and makes it again",
 };

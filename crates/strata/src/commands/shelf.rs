@@ -12,6 +12,8 @@ pub struct Kind {
     pub noun: &'static str,
     /// Members of the list's entries to print, with their column titles.
     pub columns: &'static [(&'static str, &'static str)],
+    /// Why one cannot be stopped, and what to do instead.
+    pub stop: &'static str,
 }
 
 pub fn run(cloud: &Client, kind: &Kind, command: Shelf, json: bool) -> Result<(), String> {
@@ -29,6 +31,7 @@ pub fn run(cloud: &Client, kind: &Kind, command: Shelf, json: bool) -> Result<()
                 cloud.sagemaker(&format!("Describe{}", kind.noun), &json!({ name_member: args.name }))?;
             if json { output::json(&answer) } else { output::document(&answer) }
         }
+        Shelf::Stop(args) => return Err(format!("{}: {}", args.name, kind.stop)),
         Shelf::Rm(args) => {
             cloud.sagemaker(&format!("Delete{}", kind.noun), &json!({ name_member: args.name }))?;
         }
